@@ -1,0 +1,63 @@
+# make demo         train the example in three configurations, then serve the API and the dashboard
+# make demo ONCE=1  the same, without serving
+# make test         lint, types and every test
+# make format       put the code into its canonical form
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint types check format browser constraints clean
+
+demo: $(VENV)/.all
+	@$(BIN)/python -m trainers.demo $(if $(ONCE),--once)
+
+test: lint types check
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+check: $(VENV)/.dev browser
+	$(BIN)/pytest
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.all: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV), a minute or two the first time"
+	$(INSTALL) --editable '.[all]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV), a minute or two the first time"
+	$(INSTALL) --editable '.[dev]'
+	@touch $@ $(VENV)/.all
+
+# The tests drive a real browser.
+browser:
+	@for name in chromium chromium-browser google-chrome; do \
+		command -v $$name >/dev/null && exit 0; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
+	else \
+		echo "the tests need Chromium: install it, for example with: sudo apt-get install chromium" >&2; \
+		exit 1; \
+	fi
+
+# The versions that set-up and CI use, made anew from what is installed.
+constraints: $(VENV)/.dev
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
+
+clean:
+	rm -rf $(VENV) .demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache
