@@ -1,0 +1,1 @@
+"""Pure functions from reports to comparisons: no I/O, no clock."""

@@ -1,0 +1,161 @@
+"""The `carbon` command."""
+
+import os
+import sys
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from carbon import processes
+from carbon.errors import CarbonError
+from carbon.settings import DEFAULT_PORT, DEFAULT_UI_PORT, Settings, load
+
+START_WAIT_S = 60.0
+
+app = typer.Typer(
+    help="What a training run costs in energy and carbon.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+console = Console(highlight=False, soft_wrap=True)
+
+Host = Annotated[str, typer.Option(help="Address to listen on. Any but loopback needs an API key.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Port of the API.")]
+UiPort = Annotated[int, typer.Option(min=1, max=65535, help="Port of the dashboard.")]
+Database = Annotated[
+    str | None,
+    typer.Option(help="SQLAlchemy URL of the ledger, or CARBON_DATABASE_URL.", show_default=False),
+]
+
+
+def main() -> None:
+    """Run the command; what goes wrong in a known way is one line on the terminal."""
+    try:
+        app(prog_name="carbon")
+    except CarbonError as error:
+        print(f"carbon: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"carbon-ledger {version('carbon-ledger')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def serve(host: Host = "127.0.0.1", port: Port = DEFAULT_PORT, database: Database = None) -> None:
+    """Start the API, and take over the runs that wait in this machine's spool."""
+    processes.require("server", "fastapi", "sqlmodel", "uvicorn")
+    processes.become("api", _api_arguments(host, port, database))
+
+
+@app.command()
+def ui(host: Host = "127.0.0.1", port: UiPort = DEFAULT_UI_PORT) -> None:
+    """Start the dashboard of the API at CARBON_API_URL."""
+    processes.require("dashboard", "streamlit", "altair", "pandas")
+    processes.become("ui", ["--host", host, "--port", str(port)])
+
+
+@app.command()
+def up(
+    host: Host = "127.0.0.1",
+    port: Port = DEFAULT_PORT,
+    ui_port: UiPort = DEFAULT_UI_PORT,
+    database: Database = None,
+) -> None:
+    """Start the API and its dashboard; Ctrl-C stops both."""
+    processes.require("server", "fastapi", "sqlmodel", "uvicorn")
+    processes.require("dashboard", "streamlit", "altair", "pandas")
+    settings = load(api_url=processes.url_from_here(host, port))
+    children = processes.Children()
+    children.stop_on_signals()
+    try:
+        children.start("API", "api", _api_arguments(host, port, database), os.environ)
+        if _came_up(children, settings):
+            children.start(
+                "dashboard",
+                "ui",
+                ["--host", host, "--port", str(ui_port)],
+                {**os.environ, "CARBON_API_URL": settings.base_url},
+            )
+            children.wait()
+        ended = children.ended()
+        if ended and not children.signalled:
+            # Its own last line has said why.
+            raise CarbonError(f"the {ended[0]} ended with exit code {ended[1]}; stopping")
+    finally:
+        children.stop()
+
+
+@app.command()
+def sync(
+    rejected: Annotated[
+        bool, typer.Option("--rejected", help="Also try again what the API refused before.")
+    ] = False,
+) -> None:
+    """Deliver the runs that wait in the spool, and finish those whose process was killed."""
+    from carbon.client import Client
+    from carbon.delivery import deliver
+    from carbon.spool import Spool
+
+    settings = load()
+    spool = Spool(settings.spool_dir)
+    if rejected:
+        spool.take_back_rejected()
+    with Client(settings) as client:
+        outcome = deliver(spool, client)
+    for report in outcome.delivered:
+        console.print(
+            f"delivered  {report.run_id}  {report.project}  {report.status}", markup=False
+        )
+    for run_id in outcome.running:
+        console.print(f"running    {run_id}")
+    for run_id, reason, folder in outcome.rejected:
+        console.print(f"refused    {run_id}  kept in {folder}: {reason}", markup=False)
+    for run_id in outcome.waiting:
+        console.print(f"waiting    {run_id}")
+    counts = (
+        f"{len(outcome.delivered)} delivered, {len(outcome.running)} still running, "
+        f"{len(outcome.rejected)} refused, {len(outcome.waiting)} waiting"
+    )
+    console.print(f"{settings.spool_dir}: {counts}", markup=False)
+    if kept := len(spool.rejected()) - len(outcome.rejected):
+        console.print(f"{kept} refused before; `carbon sync --rejected` tries them again")
+    if outcome.unreachable:
+        raise CarbonError(outcome.unreachable)
+    if outcome.rejected:
+        sys.exit(1)
+
+
+def _api_arguments(host: str, port: int, database: str | None) -> list[str]:
+    chosen = ["--database", database] if database else []
+    return ["--host", host, "--port", str(port), *chosen]
+
+
+def _came_up(children: processes.Children, settings: Settings) -> bool:
+    """Wait until the API answers; False where it ended or a signal came first."""
+    from carbon.client import Client
+
+    give_up_s = time.monotonic() + START_WAIT_S
+    with Client(settings, timeout_s=2.0) as client:
+        while time.monotonic() < give_up_s:
+            if children.wait(time.monotonic() + 0.2):
+                return False
+            if client.is_healthy():
+                return True
+    raise CarbonError(f"the API did not answer at {settings.base_url} within {START_WAIT_S:.0f} s")

@@ -1,0 +1,167 @@
+"""The REST client: delivers reports, reads summaries. Every call has a timeout."""
+
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from uuid import UUID
+
+import httpx
+from pydantic import TypeAdapter, ValidationError
+
+from carbon.errors import ApiRejectedError, ApiUnreachableError
+from carbon.schema import (
+    Accepted,
+    GridFactor,
+    ProjectTotals,
+    RunPage,
+    RunReport,
+    Summary,
+    Tradeoff,
+)
+from carbon.settings import Settings
+
+T = TypeVar("T")
+
+# A refusal that asking again later may lift: request timeout, too many requests.
+_TEMPORARY_REFUSALS = frozenset({408, 425, 429})
+
+
+class Client:
+    """A connection to the API at `settings.api_url`; use it as a context manager or `close` it.
+
+    Every method raises `ApiUnreachableError` where the API gave no usable answer and
+    `ApiRejectedError` where it refused for good.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        timeout_s: float = 10.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        headers = {"User-Agent": "carbon-ledger"}
+        if settings.api_key_text:
+            headers["Authorization"] = f"Bearer {settings.api_key_text}"
+        self._base_url = settings.base_url
+        self._http = httpx.Client(
+            base_url=self._base_url,
+            headers=headers,
+            timeout=timeout_s,
+            transport=transport,
+            # The ledger is usually on loopback, which no proxy reaches.
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def put_run(self, report: RunReport) -> Accepted:
+        """Deliver a report. Safe to repeat: the server keeps the highest sequence number."""
+        return self._call(
+            Accepted,
+            "PUT",
+            f"/v1/runs/{report.run_id}",
+            content=report.model_dump_json(),
+            headers={"Content-Type": "application/json"},
+        )
+
+    def run(self, run_id: UUID) -> RunReport:
+        """Read one run, whole."""
+        return self._call(RunReport, "GET", f"/v1/runs/{run_id}")
+
+    def runs(
+        self,
+        *,
+        project: str | None = None,
+        study: str | None = None,
+        strategy: str | None = None,
+        status: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> RunPage:
+        """Read one page of runs, newest first; pass `next_cursor` on to read the next."""
+        filters = {
+            "project": project,
+            "study": study,
+            "strategy": strategy,
+            "status": status,
+            "limit": limit,
+            "cursor": cursor,
+        }
+        given = {key: value for key, value in filters.items() if value is not None}
+        return self._call(RunPage, "GET", "/v1/runs", params=given)
+
+    def projects(self) -> list[ProjectTotals]:
+        """Read every project's totals, the most recently used first."""
+        return self._call(list[ProjectTotals], "GET", "/v1/projects")
+
+    def summary(self, project: str | None = None) -> Summary:
+        """Read the summary of a project, or of everything."""
+        if project is None:
+            return self._call(Summary, "GET", "/v1/summary")
+        return self._call(Summary, "GET", f"/v1/projects/{_quote(project)}/summary")
+
+    def tradeoff(self, project: str) -> Tradeoff:
+        """Read what each speedup of a project's studies cost in energy."""
+        return self._call(Tradeoff, "GET", f"/v1/projects/{_quote(project)}/tradeoff")
+
+    def grid(self) -> list[GridFactor]:
+        """Read the carbon intensity of every country and region that is known."""
+        return self._call(list[GridFactor], "GET", "/v1/grid")
+
+    def is_healthy(self) -> bool:
+        """Tell whether the API answers and its database does."""
+        try:
+            return self._http.get("/healthz").is_success
+        except httpx.HTTPError:
+            return False
+
+    def _call(self, shape: type[T], method: str, path: str, **options: Any) -> T:
+        try:
+            response = self._http.request(method, path, **options)
+        except httpx.HTTPError as error:
+            reason = str(error) or type(error).__name__
+            raise ApiUnreachableError(
+                f"the API at {self._base_url} does not answer ({reason}); "
+                "start it with `carbon serve`, or set CARBON_API_URL"
+            ) from error
+        if response.is_success:
+            try:
+                return TypeAdapter(shape).validate_json(response.content)
+            except ValidationError as error:
+                raise ApiUnreachableError(
+                    f"{self._base_url}{path} answered with something else than a "
+                    f"{getattr(shape, '__name__', shape)}; is CARBON_API_URL the ledger's address?"
+                ) from error
+        problem = _problem(response)
+        detail = problem.get("detail") or response.reason_phrase
+        message = f"the API at {self._base_url} answered {response.status_code}: {detail}"
+        if response.is_client_error and response.status_code not in _TEMPORARY_REFUSALS:
+            raise ApiRejectedError(message, response.status_code, problem)
+        raise ApiUnreachableError(message, response.status_code)
+
+
+def _quote(segment: str) -> str:
+    from urllib.parse import quote
+
+    return quote(segment, safe="")
+
+
+def _problem(response: httpx.Response) -> dict[str, Any]:
+    try:
+        document = response.json()
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}

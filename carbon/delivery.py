@@ -1,0 +1,117 @@
+"""Delivery: from the parts in the spool to the API, any number of times, by whoever comes by."""
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from carbon.errors import ApiError, ApiRejectedError, ApiUnreachableError, SpoolError
+from carbon.merge import merge
+from carbon.schema import RunReport
+from carbon.spool import Spool
+
+if TYPE_CHECKING:
+    from carbon.client import Client  # httpx takes long to load and is seldom needed.
+
+log = logging.getLogger("carbon")
+
+# Bad request, conflict, too large, unprocessable: the report itself is at fault. Any other refusal,
+# a wrong key say, is lifted by mending the settings, and the run waits for that.
+_REPORT_AT_FAULT = frozenset({400, 409, 413, 422})
+
+# No answer, too many requests, unavailable: true of every run. Another failure may be of this one.
+_API_ABSENT = frozenset({None, 429, 502, 503, 504})
+
+
+@dataclass
+class Outcome:
+    """What became of the runs that waited."""
+
+    delivered: list[RunReport] = field(default_factory=list)
+    running: list[UUID] = field(default_factory=list)
+    """Left alone: a process of theirs is alive."""
+    rejected: list[tuple[UUID, str, Path]] = field(default_factory=list)
+    """Run, the API's reason, and the folder in which the run is kept."""
+    waiting: list[UUID] = field(default_factory=list)
+    """Not delivered because the API did not answer, or does not let us in."""
+    unreachable: str | None = None
+    """Why."""
+    has_given_up: bool = False
+    """Whether the other runs were not tried: what was wrong has nothing to do with this one."""
+
+
+def settle(spool: Spool, run_id: UUID) -> RunReport | None:
+    """Merge a run's parts into its report and write that to disk; the caller holds the run's lock.
+
+    Returns None where no part can be read. A report that says the same as the last keeps its `seq`.
+    """
+    parts = spool.parts(run_id)
+    if not parts:
+        return None
+    last = spool.report(run_id)
+    seq = 0 if last is None else last.seq
+    report = merge(parts, seq)
+    if report != last:
+        report = report.model_copy(update={"seq": seq + 1})
+        spool.write_report(report)
+    return report
+
+
+def deliver(spool: Spool, client: "Client", run_ids: list[UUID] | None = None) -> Outcome:
+    """Deliver the given runs, or all that wait; runs of living processes are left alone.
+
+    A run whose process was killed is finished as `interrupted` on the way. Stops asking
+    when the API does not answer at all, not when it fails on one run.
+
+    Raises:
+        SpoolError: the spool cannot be read or written.
+    """
+    outcome = Outcome()
+    for run_id in spool.waiting() if run_ids is None else run_ids:
+        if outcome.has_given_up:
+            outcome.waiting.append(run_id)
+            continue
+        with spool.locked(run_id):
+            _deliver_one(spool, client, run_id, outcome)
+    try:
+        spool.forget_delivered()
+    except SpoolError as error:
+        log.debug("old runs stay in the spool: %s", error)
+    return outcome
+
+
+def _deliver_one(spool: Spool, client: "Client", run_id: UUID, outcome: Outcome) -> None:
+    if any(part.is_alive and not part.ended for part in spool.parts(run_id)):
+        outcome.running.append(run_id)
+        return
+    try:
+        report = settle(spool, run_id)
+        if report is None:
+            return  # Delivered by somebody else in the meantime, or not yet begun.
+        client.put_run(report)
+    except ValidationError as error:
+        _reject(spool, run_id, outcome, f"the parts make no valid report: {error}")
+    except ApiRejectedError as error:
+        if error.status in _REPORT_AT_FAULT:
+            _reject(spool, run_id, outcome, str(error), problem=error.problem)
+        else:
+            _wait(outcome, run_id, error, give_up=True)
+    except ApiUnreachableError as error:
+        _wait(outcome, run_id, error, give_up=error.status in _API_ABSENT)
+    else:
+        spool.move(run_id, "delivered")
+        outcome.delivered.append(report)
+
+
+def _wait(outcome: Outcome, run_id: UUID, error: ApiError, *, give_up: bool) -> None:
+    outcome.waiting.append(run_id)
+    outcome.unreachable = str(error)
+    outcome.has_given_up = give_up
+
+
+def _reject(spool: Spool, run_id: UUID, outcome: Outcome, message: str, **details: Any) -> None:
+    folder = spool.move(run_id, "rejected", message=message, **details)
+    outcome.rejected.append((run_id, message, folder))

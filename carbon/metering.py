@@ -1,0 +1,189 @@
+"""The meters of one process's part in a run: which it holds, since when, and what they say."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from carbon.errors import SpoolError
+from carbon.meters.base import Meter
+from carbon.part import Metered, Sampled
+from carbon.settings import Settings
+from carbon.spool import HeldFile, Spool
+from carbon.topology import Topology
+from carbon.window import MeterWindow
+
+log = logging.getLogger("carbon")
+
+HOST = "host"
+"""The claim on the host's own energy, CPU and RAM together."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the meters come from: the machine's, unless a test brings its own."""
+
+    accelerators: Callable[[], Sequence[Meter]]
+    host: Callable[[], Sequence[Meter]]
+    """May take seconds; called in a thread of its own."""
+
+
+def machine_sources(settings: Settings) -> Sources:
+    """Return the meters of this machine."""
+
+    def accelerators() -> Sequence[Meter]:
+        from carbon.meters import nvml
+
+        return nvml.open_meters(os.environ)
+
+    def host() -> Sequence[Meter]:
+        from carbon.meters import codecarbon
+
+        return codecarbon.open_host_meters(settings.spool_dir / "host.json")
+
+    return Sources(accelerators, host)
+
+
+class Metering:
+    """The meters that this process reads for the run; used by the recorder's thread alone.
+
+    Every device of the host is claimed by one process of the run, by UUID. What another process
+    holds is asked for again at every sample, so that a device whose process has left is read on.
+    """
+
+    def __init__(
+        self, run_id: UUID, spool: Spool, sources: Sources, topology: Topology, began_s: float
+    ) -> None:
+        self.windows: dict[str, MeterWindow] = {}
+        self._run_id = run_id
+        self._spool = spool
+        self._sources = sources
+        self._topology = topology
+        self._began_s = began_s
+        self._unclaimed: dict[str, Meter] = {}
+        self._claims: dict[str, HeldFile | None] = {}
+        self._host: list[Meter] | None = None  # Set once, by the thread that opens it.
+        self._host_since_s: float | None = None
+
+    @property
+    def host_is_opening(self) -> bool:
+        """Whether the host's meters are claimed and not yet there."""
+        return self._host_since_s is not None
+
+    @property
+    def covered_s(self) -> float:
+        """The moment up to which every meter answers."""
+        return min((w.covers_until_s for w in self.windows.values()), default=float("inf"))
+
+    def open(self) -> list[Metered]:
+        """Open what can be opened at once and begin to open the rest."""
+        for meter in self._sources.accelerators():
+            self._unclaimed[f"gpu:{meter.device.uuid if meter.device else 'unknown'}"] = meter
+        return self.claim(self._began_s)
+
+    def claim(self, since_s: float) -> list[Metered]:
+        """Claim what no process of this run reads and return the meters taken over from then on."""
+        taken = []
+        for key, meter in list(self._unclaimed.items()):
+            if self._claimed(key):
+                del self._unclaimed[key]
+                taken.append(self._open_window(key, meter, since_s))
+        if HOST not in self._claims and self._claimed(HOST):
+            self._host_since_s = since_s
+            threading.Thread(target=self._open_host, name="carbon-host", daemon=True).start()
+        return taken
+
+    def adopt_host(self) -> list[Metered]:
+        """Return the host's meters if they have been opened since this was last asked."""
+        if self._host is None or self._host_since_s is None:
+            return []
+        since_s, self._host_since_s = self._host_since_s, None
+        return [self._open_window(meter.component, meter, since_s) for meter in self._host]
+
+    def read(self, *, hosts_too: bool) -> None:
+        """Read the accelerators, and the host's meters where asked for.
+
+        A host's estimate averages the load since the last reading: short stretches are noise.
+        """
+        for window in self.windows.values():
+            if hosts_too or window.meter.component == "gpu":
+                window.read()
+
+    def sample_utilization(self, covers_s: float) -> None:
+        """Take the utilisation of this moment to stand for the last `covers_s` seconds."""
+        for window in self.windows.values():
+            window.sample_utilization(covers_s)
+
+    def next_poll_s(self) -> float:
+        """Return the moment by which a meter that integrates power wants to be read again."""
+        return min(
+            (
+                window.last_reading_s + window.meter.poll_interval_s
+                for window in self.windows.values()
+                if window.meter.component == "gpu"
+                and window.meter.poll_interval_s is not None
+                and window.last_reading_s is not None
+            ),
+            default=float("inf"),
+        )
+
+    def sampled(self, at_s: float) -> Sampled:
+        """Return what every meter has counted up to the moment `at_s`."""
+        energy_j, utilization_percent, notes = {}, {}, {}
+        for key, window in self.windows.items():
+            total_j = window.total_j(at_s)
+            if total_j is not None:
+                energy_j[key] = total_j
+            if window.mean_utilization_percent is not None:
+                utilization_percent[key] = window.mean_utilization_percent
+            if window.meter.note is not None:
+                notes[key] = window.meter.note
+        return Sampled(at_s - self._began_s, energy_j, utilization_percent, notes)
+
+    def energy_j(self, from_s: float, until_s: float) -> float | None:
+        """Return the energy of all meters between two moments; None where none of them knows."""
+        known = [window.energy_j(from_s, until_s) for window in self.windows.values()]
+        energies = [energy_j for energy_j in known if energy_j is not None]
+        return sum(energies) if energies else None
+
+    def forget_before(self, t_s: float) -> None:
+        """Free the readings before a moment; totals are not touched."""
+        for window in self.windows.values():
+            window.forget_before(t_s)
+
+    def close(self) -> None:
+        """Release every device, for another process of the run to claim."""
+        for meter in (*(w.meter for w in self.windows.values()), *self._unclaimed.values()):
+            meter.close()
+        for claim in self._claims.values():
+            if claim is not None:
+                claim.close()
+
+    def _claimed(self, key: str) -> bool:
+        held = None
+        try:
+            held = self._spool.claim(self._run_id, key)
+        except SpoolError:
+            # Without a spool processes cannot agree; the first of a node then reads all of it.
+            if self._topology.local_rank != 0:
+                return False
+        else:
+            if held is None:
+                return False
+        self._claims[key] = held
+        return True
+
+    def _open_window(self, key: str, meter: Meter, since_s: float) -> Metered:
+        window = MeterWindow(meter, since_s)
+        window.read()
+        self.windows[key] = window
+        return window.describe(key)
+
+    def _open_host(self) -> None:
+        try:
+            self._host = list(self._sources.host())
+        except Exception as error:  # noqa: BLE001 - the outermost edge of this thread
+            log.warning("CPU and RAM energy is not measured: %s", error)
+            self._host = []

@@ -1,0 +1,59 @@
+"""The one question a meter answers, and the shape of its answer."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from carbon.schema import Component
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Cumulative energy `energy_j` in joules at the monotonic time `at_s` in seconds."""
+
+    at_s: float
+    energy_j: float
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """Which accelerator a meter belongs to. `index` is the vendor's own, in PCI bus order."""
+
+    uuid: str
+    index: int
+    name: str
+
+
+class Meter(Protocol):
+    """A source of joules.
+
+    `read` never raises and never goes backwards: a device that fails keeps what it had drawn, and
+    `note` says since when. Differences of two readings are energies; a single reading is nothing.
+
+    Attributes:
+        component: what it measures.
+        method: how, as it stands in reports (`nvml_counter`, `codecarbon_cpu_load` ...).
+        uncertainty: relative standard uncertainty of a difference of readings; 0.05 is 5 %.
+        poll_interval_s: how often it must be read to be right, or None where the reading is a
+            hardware counter that misses nothing between two reads.
+        device: the accelerator, or None for the host's CPU and RAM.
+        note: why a value is missing or cut short, or None.
+    """
+
+    component: Component
+    method: str
+    uncertainty: float
+    poll_interval_s: float | None
+    device: DeviceInfo | None
+    note: str | None
+
+    def read(self) -> Reading:
+        """Return the energy drawn since the meter was opened."""
+        ...
+
+    def utilization_percent(self) -> float | None:
+        """Return the device's utilisation now, 0 to 100, or None where it cannot be told."""
+        ...
+
+    def close(self) -> None:
+        """Release the device; reading afterwards returns the last value."""
+        ...

@@ -1,0 +1,241 @@
+"""NVIDIA GPUs, through NVML: the only module that imports `pynvml` (of the package nvidia-ml-py).
+
+NVML counts its initialisations, so each meter holds one of its own and gives it back when closed,
+whatever the training or CodeCarbon does with the library. NVML does not survive `fork`: a meter
+belongs to the process that opened it.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from carbon.meters.base import DeviceInfo, Reading
+from carbon.meters.nvml_sources import CounterSource, PowerSource, Source
+from carbon.schema import Component
+from carbon.visible_devices import VisibleDevice, visible_devices
+
+_log = logging.getLogger(__name__)
+
+# The return codes of nvml.h that a sound program can meet.
+_MEANINGS = {
+    1: "NVML was shut down by another part of the program",
+    3: "not supported by this GPU",
+    4: "no permission; this user needs access to /dev/nvidia*",
+    6: "the GPU is not there any more",
+    8: "a power cable of the GPU is not connected",
+    9: "the NVIDIA driver is not loaded; `nvidia-smi` should list the GPUs",
+    10: "the driver did not answer in time",
+    12: "no NVIDIA driver on this machine (libnvidia-ml.so.1 not found)",
+    13: "the NVIDIA driver is too old for this query",
+    15: "GPU is lost",
+    16: "the GPU needs a reset",
+    18: "driver and library versions differ; reload the driver or restart the machine",
+    20: "out of memory",
+    21: "no data yet",
+}
+# After these a device is not asked again: a call into a lost board can block for seconds.
+_FINAL = frozenset({1, 6, 15, 16})
+
+
+def _meaning(error: Any) -> str:
+    return _MEANINGS.get(error.value, f"NVML error {error.value}, {error}")
+
+
+class _UnavailableError(Exception):
+    """No GPU can be metered; the message says why."""
+
+
+class NvmlMeter:
+    """The energy of one GPU; see `carbon.meters.base.Meter`.
+
+    Reads the board's energy counter where it has one and integrates its power where not. Raises
+    `nvml.NVMLError` when opened on a GPU that shows neither; afterwards it raises nothing.
+    """
+
+    component: Component = "gpu"
+
+    def __init__(
+        self,
+        nvml: Any,
+        device: DeviceInfo,
+        handle: Any,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.device: DeviceInfo | None = device
+        self.note: str | None = None
+        self._nvml = nvml
+        self._handle = handle
+        self._clock = clock
+        self._is_open = self._is_answering = True
+        self._opened_at_s = clock()
+        self._last = Reading(self._opened_at_s, 0.0)
+        nvml.nvmlInit()
+        try:
+            self._source = self._open_source()
+        except nvml.NVMLError:
+            nvml.nvmlShutdown()
+            raise
+        self.method = self._source.method
+        self.uncertainty = self._source.uncertainty
+        self.poll_interval_s = self._source.poll_interval_s
+
+    def _open_source(self) -> Source:
+        try:
+            return CounterSource(self._nvml, self._handle, self._opened_at_s)
+        except self._nvml.NVMLError:
+            return PowerSource(self._nvml, self._handle, self._opened_at_s)
+
+    def read(self) -> Reading:
+        """Return the energy drawn since the meter was opened; see `Meter.read`.
+
+        A source that is asked again too soon to know more gives no new reading: the last one is
+        returned, with the time at which it was taken.
+        """
+        now_s = self._clock()
+        if not self._is_open or now_s - self._last.at_s < self._source.min_interval_s:
+            return self._last
+        energy_j = self._last.energy_j
+        if self._is_answering:
+            try:
+                energy_j += self._source.drawn_j(now_s)
+                self.note = self._source.note
+            except self._nvml.NVMLError as error:
+                self._note_failure(error, now_s)
+        self._last = Reading(now_s, energy_j)
+        return self._last
+
+    def _note_failure(self, error: Any, now_s: float) -> None:
+        after = f"after {now_s - self._opened_at_s:.1f} s: {_meaning(error)}"
+        if error.value in _FINAL:
+            self._is_answering = False
+            self.note = f"lost {after}"
+        elif self.note is None or not self.note.startswith("no reading"):
+            self.note = f"no reading {after}"
+
+    def utilization_percent(self) -> float | None:
+        """Return the share of the last sampling period in which a kernel ran, in percent."""
+        if not (self._is_open and self._is_answering):
+            return None
+        try:
+            return float(self._nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu)
+        except self._nvml.NVMLError:
+            return None
+
+    def close(self) -> None:
+        """Give back this meter's share of NVML; reading afterwards returns the last value."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        try:
+            self._nvml.nvmlShutdown()
+        except self._nvml.NVMLError as error:
+            _log.debug("closing the meter of %s: %s", self.device, _meaning(error))
+
+
+def open_meters(
+    environ: Mapping[str, str], nvml: Any = None, clock: Callable[[], float] = time.monotonic
+) -> list[NvmlMeter]:
+    """Open a meter for every NVIDIA GPU that a process with these environment variables may use.
+
+    Where there is none, the list is empty and `explain` tells why. A GPU that should be metered and
+    cannot be is left out with a warning in the log.
+
+    Args:
+        environ: the process's environment variables, for `CUDA_VISIBLE_DEVICES`.
+        nvml: an object with the functions of `pynvml`, by default that module.
+    """
+    try:
+        meters, problems = _open(environ, nvml or _pynvml(), clock)
+    except _UnavailableError as reason:
+        _log.debug("no GPU is metered: %s", reason)
+        return []
+    for problem in problems:
+        _log.warning("%s", problem)
+    return meters
+
+
+def explain(environ: Mapping[str, str], nvml: Any = None) -> str | None:
+    """Return why not every GPU is metered, or None where each of them is; see `open_meters`."""
+    try:
+        meters, problems = _open(environ, nvml or _pynvml(), time.monotonic)
+    except _UnavailableError as reason:
+        return str(reason)
+    for meter in meters:
+        meter.close()
+    return "; ".join(problems) or None
+
+
+def _pynvml() -> Any:
+    import pynvml
+
+    return pynvml
+
+
+def _open(
+    environ: Mapping[str, str], nvml: Any, clock: Callable[[], float]
+) -> tuple[list[NvmlMeter], list[str]]:
+    """Return the meters, and a sentence for every GPU that should have one and has not."""
+    try:
+        nvml.nvmlInit()
+    except nvml.NVMLError as error:
+        raise _UnavailableError(_meaning(error)) from error
+    try:
+        gpus, problems = _enumerate(nvml)
+        devices = visible_devices(environ, [(gpu.index, gpu.uuid) for gpu in gpus])
+        if gpus and not devices:
+            hidden = f"CUDA_VISIBLE_DEVICES={environ.get('CUDA_VISIBLE_DEVICES')!r}"
+            raise _UnavailableError(f"{hidden} hides all {len(gpus)} GPUs of this machine")
+        by_uuid = {gpu.uuid: gpu for gpu in gpus}
+        meters = []
+        for device in devices:
+            try:
+                meters.append(_open_one(device, by_uuid, nvml, clock))
+            except _UnavailableError as reason:
+                problems.append(str(reason))
+        return meters, problems
+    finally:
+        nvml.nvmlShutdown()
+
+
+def _enumerate(nvml: Any) -> tuple[list[DeviceInfo], list[str]]:
+    gpus: list[DeviceInfo] = []
+    problems: list[str] = []
+    try:
+        count = nvml.nvmlDeviceGetCount()
+    except nvml.NVMLError as error:
+        raise _UnavailableError(_meaning(error)) from error
+    for index in range(count):
+        try:
+            handle = nvml.nvmlDeviceGetHandleByIndex(index)
+            uuid, name = nvml.nvmlDeviceGetUUID(handle), nvml.nvmlDeviceGetName(handle)
+        except nvml.NVMLError as error:
+            problems.append(f"GPU {index} is not metered: {_meaning(error)}")
+        else:
+            gpus.append(DeviceInfo(uuid, index, name))
+    if not gpus and not problems:
+        raise _UnavailableError("the NVIDIA driver finds no GPU on this machine")
+    return gpus, problems
+
+
+def _open_one(
+    device: VisibleDevice,
+    gpus: Mapping[str, DeviceInfo],
+    nvml: Any,
+    clock: Callable[[], float],
+) -> NvmlMeter:
+    if device.is_slice:
+        raise _UnavailableError(f"{device.uuid} is not metered: MIG slices have no meter")
+    gpu = gpus[device.uuid]
+    label = f"GPU {gpu.index} ({gpu.name}) is not metered"
+    handle = nvml.nvmlDeviceGetHandleByIndex(gpu.index)
+    try:
+        # The board's counter covers all its slices, of which this process has one.
+        if nvml.nvmlDeviceGetMigMode(handle)[0]:
+            raise _UnavailableError(f"{label}: it is in MIG mode, and MIG slices have no meter")
+    except nvml.NVMLError:
+        pass  # No such mode on this board.
+    try:
+        return NvmlMeter(nvml, gpu, handle, clock)
+    except nvml.NVMLError as error:
+        raise _UnavailableError(f"{label}: {_meaning(error)}") from error

@@ -1,0 +1,215 @@
+"""One process's part in a run, as the sequence of events that its spool file holds.
+
+A part is never written as a whole: events are appended as they happen, and `Part` is what has
+been said so far. The report of a living run and that of one found after a crash come from the same
+fold. Energies are joules since the run began in this process, cumulative: the last one counts.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, Self
+from uuid import UUID
+
+from carbon.schema import Component, Status
+
+
+@dataclass(frozen=True)
+class Started:
+    """The first event of every part."""
+
+    kind: ClassVar[str] = "started"
+    run_id: str
+    started_at: str  # ISO 8601, UTC
+    spec: dict[str, Any]
+    hostname: str
+    pid: int
+    rank: int
+    world_size: int
+    n_nodes: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Described:
+    """Where and with what the run runs: the fields of a `Place`, and versions by distribution."""
+
+    kind: ClassVar[str] = "described"
+    place: dict[str, Any]
+    software: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Committed:
+    """The commit of the code, found out in the background; None outside of a repository."""
+
+    kind: ClassVar[str] = "committed"
+    git_commit: str | None
+
+
+@dataclass(frozen=True)
+class Metered:
+    """A meter this part reads. `key` names it in `Sampled`; `uuid` is None for the host's own."""
+
+    kind: ClassVar[str] = "metered"
+    key: str
+    component: Component
+    method: str
+    uncertainty: float
+    uuid: str | None = None
+    index: int | None = None
+    name: str | None = None
+    """The accelerator's or the processor's name."""
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Cumulative joules of every meter that has a value at `at_s` seconds into the part."""
+
+    kind: ClassVar[str] = "sampled"
+    at_s: float
+    energy_j: dict[str, float]
+    utilization_percent: dict[str, float]
+    """Mean since the part began, by meter."""
+    notes: dict[str, str]
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """One epoch; `energy_j` is None where no meter covered it."""
+
+    kind: ClassVar[str] = "epoch"
+    index: int
+    duration_s: float
+    energy_j: float | None
+    metrics: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Logged:
+    """Metrics logged outside of any epoch."""
+
+    kind: ClassVar[str] = "logged"
+    metrics: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The last event of a part that was not killed."""
+
+    kind: ClassVar[str] = "ended"
+    status: Status
+    duration_s: float
+
+
+Event = Started | Described | Committed | Metered | Sampled | EpochEnded | Logged | Ended
+_KINDS: dict[str, type[Event]] = {
+    kind.kind: kind
+    for kind in (Started, Described, Committed, Metered, Sampled, EpochEnded, Logged, Ended)
+}
+
+
+def to_line(event: Event) -> str:
+    """Write an event as one line of JSON without a newline in it."""
+    return json.dumps({"kind": event.kind, **asdict(event)}, separators=(",", ":"))
+
+
+def from_line(line: str) -> Event:
+    """Read an event back.
+
+    Raises:
+        ValueError: the line is torn, or not an event.
+    """
+    try:
+        document = json.loads(line)
+        return _KINDS[document.pop("kind")](**document)
+    except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"not an event: {line[:80]!r}") from error
+
+
+@dataclass
+class Part:
+    """What a process has said of its run so far."""
+
+    started: Started
+    described: Described | None = None
+    committed: Committed | None = None
+    meters: dict[str, Metered] = field(default_factory=dict)
+    sampled: Sampled = field(default_factory=lambda: Sampled(0.0, {}, {}, {}))
+    epochs: dict[int, EpochEnded] = field(default_factory=dict)
+    """By index; an epoch may be said again once its energy is known."""
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    ended: Ended | None = None
+    is_alive: bool = True
+    """Whether the process still holds the part; one that is neither alive nor ended was killed."""
+
+    @classmethod
+    def replay(cls, events: Iterable[Event], *, is_alive: bool) -> Self | None:
+        """Fold events into a part; None where not even the first one is there."""
+        part: Self | None = None
+        for event in events:
+            if isinstance(event, Started):
+                part = cls(event, is_alive=is_alive)
+            elif part is not None:
+                part.apply(event)
+        return part
+
+    def apply(self, event: Event) -> None:
+        """Add one event to what has been said."""
+        match event:
+            case Described():
+                self.described = event
+            case Committed():
+                self.committed = event
+            case Metered():
+                self.meters[event.key] = event
+            case Sampled():
+                self.sampled = event
+            case EpochEnded():
+                self.epochs[event.index] = event
+                self.metrics.update(event.metrics)
+            case Logged():
+                self.metrics.update(event.metrics)
+            case Ended():
+                self.ended = event
+            case Started():
+                raise ValueError("a part starts once")
+
+    def events(self) -> list[Event]:
+        """Return the fewest events that say the same."""
+        described = [self.described] if self.described else []
+        committed = [self.committed] if self.committed else []
+        ended = [self.ended] if self.ended else []
+        return [
+            self.started,
+            *described,
+            *committed,
+            *self.meters.values(),
+            *self.epochs.values(),
+            Logged(self.metrics),
+            self.sampled,
+            *ended,
+        ]
+
+    @property
+    def run_id(self) -> UUID:
+        """The run this is a part of."""
+        return UUID(self.started.run_id)
+
+    @property
+    def started_at(self) -> datetime:
+        """When the process entered the run, UTC."""
+        return datetime.fromisoformat(self.started.started_at)
+
+    @property
+    def duration_s(self) -> float:
+        """How long the part lasted, or has lasted by its last sample."""
+        return self.ended.duration_s if self.ended else self.sampled.at_s
+
+    @property
+    def status(self) -> Status:
+        """How the part ended, or that it has not."""
+        if self.ended:
+            return self.ended.status
+        return "running" if self.is_alive else "interrupted"

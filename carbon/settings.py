@@ -1,0 +1,169 @@
+"""The `CARBON_*` settings: one frozen object, read once at an entry point and passed down.
+
+An environment variable wins over a key of the `[tool.carbon]` table in the nearest `pyproject.toml`
+at or above the working directory (`CARBON_API_URL` is `api_url` there), and that over the default.
+
+`pydantic-settings` would read these too, but importing it takes longer than everything else that
+`carbon.track` does before the training goes on.
+"""
+
+import os
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    AnyHttpUrl,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
+
+from carbon import grid
+from carbon.countries import is_country
+from carbon.errors import SettingsError, UnknownPlaceError
+
+DEFAULT_PORT = 8787
+DEFAULT_UI_PORT = 8788
+DEFAULT_API_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
+
+
+def _state_dir() -> Path:
+    """Return the per-user directory for state that outlives a restart (XDG base directories).
+
+    A relative XDG_STATE_HOME is not valid and ignored, as that specification asks; without any home
+    it is a directory of this user's among the temporary files.
+    """
+    given = Path(os.environ.get("XDG_STATE_HOME") or ".")
+    try:
+        base = given if given.is_absolute() else Path.home() / ".local" / "state"
+    except RuntimeError:
+        base = Path(tempfile.gettempdir()) / f"user-{os.getuid()}"
+    return base / "carbon-ledger"
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) else value
+
+
+class Settings(BaseModel):
+    """Everything that can be configured. See `load` for where the values come from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=False)
+
+    api_url: AnyHttpUrl = AnyHttpUrl(DEFAULT_API_URL)
+    """Where reports are delivered and the dashboard reads."""
+    api_key: Annotated[SecretStr, BeforeValidator(_as_text)] | None = None
+    """Sent with every request; the server asks for it where it is set on its side."""
+    spool_dir: Path = Field(default_factory=lambda: _state_dir() / "spool")
+    """Where runs are kept until they are delivered."""
+    database_url: str = Field(default_factory=lambda: f"sqlite:///{_state_dir() / 'ledger.db'}")
+    """SQLAlchemy URL of the ledger, for the server."""
+    country_iso_code: Annotated[str, StringConstraints(to_upper=True)] | None = None
+    """ISO 3166-1 alpha-3. Unset means unknown: emissions are then unknown too, never guessed."""
+    region: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    """A region of that country with a factor of its own: a US state, a Nordic bidding zone ..."""
+    pue: Annotated[float, Field(ge=1, le=10, allow_inf_nan=False)] = 1.0
+    """Power usage effectiveness of the building, ISO/IEC 30134-2; 1.0 is no overhead."""
+    sample_interval_s: Annotated[float, Field(ge=0.05, le=60, allow_inf_nan=False)] = 1.0
+    """How often meters are read and the spool is written: what a kill can cost at most."""
+
+    @field_validator("country_iso_code")
+    @classmethod
+    def _country_exists(cls, code: str | None) -> str | None:
+        if code is not None and not is_country(code):
+            raise ValueError(
+                f"{code!r} is not an ISO 3166-1 alpha-3 country code such as DEU or USA"
+            )
+        return code
+
+    @field_validator("api_key")
+    @classmethod
+    def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is None:
+            return None
+        text = key.get_secret_value().strip()
+        if not (text.isascii() and text.isprintable()):
+            raise ValueError("a key is of printable ASCII characters, to be sent in a header")
+        return SecretStr(text)
+
+    @field_validator("spool_dir")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @property
+    def base_url(self) -> str:
+        """The API's address without a trailing slash."""
+        return str(self.api_url).rstrip("/")
+
+    @property
+    def api_key_text(self) -> str | None:
+        """The key itself, or None where none is set."""
+        return self.api_key.get_secret_value() if self.api_key else None
+
+
+def load(
+    environ: Mapping[str, str] | None = None, directory: Path | None = None, **overrides: Any
+) -> Settings:
+    """Read the settings.
+
+    Args:
+        environ: variables to read, by default the process's own.
+        directory: where the search for `pyproject.toml` starts, by default the working directory.
+        overrides: values that win over everything, None meaning "not given" (a command's options).
+
+    Raises:
+        SettingsError: a value that cannot be used, an unknown key, an unreadable pyproject.toml.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    path, table = _project_table(directory)
+    for key, value in table.items():
+        values[key], origin[key] = value, f"{key} in [tool.carbon] of {path}"
+    for field in Settings.model_fields:
+        variable = f"CARBON_{field.upper()}"
+        if environ.get(variable):
+            values[field], origin[field] = environ[variable], variable
+    for key, value in overrides.items():
+        if value is not None:
+            values[key], origin[key] = value, f"--{key.replace('_', '-')}"
+    try:
+        settings = Settings.model_validate(values)
+        grid.check_place(settings.country_iso_code, settings.region)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        shown = "" if key == "api_key" else f" is {first['input']!r}"
+        message = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{origin.get(key, key)}{shown}: {message}") from error
+    except UnknownPlaceError as error:
+        raise SettingsError(f"{origin['region']}: {error}") from error
+    return settings
+
+
+def _project_table(directory: Path | None) -> tuple[Path | None, dict[str, Any]]:
+    """Return the nearest pyproject.toml that has a [tool.carbon] table, and the table."""
+    try:
+        directory = directory or Path.cwd()
+    except FileNotFoundError:
+        return None, {}  # The working directory is gone; that must not stop a training either.
+    for folder in (directory, *directory.parents):
+        path = folder / "pyproject.toml"
+        try:
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):
+            continue  # Not there, or not ours to judge: a broken file must not stop a training.
+        tool = document.get("tool")
+        table = tool.get("carbon") if isinstance(tool, dict) else None
+        if isinstance(table, dict):
+            return path, table
+    return None, {}

@@ -1,0 +1,65 @@
+"""What a run runs in: its place's grid, the versions of its software, the commit of its code."""
+
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from carbon import grid
+from carbon.settings import Settings
+
+# Distributions whose version matters to a training's speed or to how it was measured. Those of the
+# second kind are ours and always there; a framework is named only where the run has loaded it.
+_FRAMEWORKS = {"torch": "torch", "deepspeed": "deepspeed", "horovod": "horovod", "ray": "ray"}
+_OURS = ("carbon-ledger", "codecarbon", "nvidia-ml-py")
+
+
+def place(settings: Settings) -> dict[str, Any]:
+    """Return the fields of a report's `Place`; an unknown place has no intensity."""
+    fields: dict[str, Any] = {
+        "country_iso_code": settings.country_iso_code,
+        "region": settings.region,
+        "pue": settings.pue,
+    }
+    factor = grid.lookup(settings.country_iso_code, settings.region)
+    if factor is not None:
+        fields["intensity_g_per_kwh"] = factor.intensity_g_per_kwh
+        fields["intensity_source"] = factor.source
+        fields["intensity_year"] = factor.year
+    return fields
+
+
+def software() -> dict[str, str]:
+    """Return the versions of what this process has loaded and of what measures it."""
+    found = {"python": platform.python_version(), "os": f"{platform.system()} {platform.release()}"}
+    loaded = [name for module, name in _FRAMEWORKS.items() if module in sys.modules]
+    for name in (*_OURS, *loaded):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue  # Run from a source tree, or a vendored framework.
+    torch_version = getattr(sys.modules.get("torch"), "version", None)
+    if cuda := getattr(torch_version, "cuda", None):
+        found["cuda"] = str(cuda)
+    return found
+
+
+def git_commit() -> str | None:
+    """Return the commit checked out in the working directory, "-dirty" if files were changed.
+
+    Asks git, which may take seconds in a large repository.
+    """
+    try:
+        answer = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            # Never lock the user's index for a look at it.
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None if answer.returncode == 0 else None

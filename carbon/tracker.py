@@ -1,0 +1,345 @@
+"""`carbon.track`: the context manager around a training."""
+
+import atexit
+import functools
+import inspect
+import logging
+import math
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from carbon import topology
+from carbon.errors import UsageError
+from carbon.metering import Sources, machine_sources
+from carbon.part import Started
+from carbon.plain import MetricNames, plain
+from carbon.recorder import Recorder
+from carbon.run_id import new_run_id, shared_run_id
+from carbon.schema import RunReport, RunSpec, Status, Strategy
+from carbon.settings import Settings, load
+from carbon.topology import launcher_process
+
+log = logging.getLogger("carbon")
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+WRITE_WAIT_S = 1.0
+"""How long leaving the context waits at most for the last sample to be on disk."""
+
+MAX_EPOCHS = 20_000
+"""Epochs a report lists at most; what comes later counts in the run's totals alone. A report must
+stay below the size that the API takes."""
+
+REPORT_WAIT_S = 10.0
+"""How long `run.report` waits at most for the parts of the run to be merged."""
+
+EXIT_WAIT_S = 5.0
+"""How long the end of the process waits at most, for all runs together, for their delivery."""
+
+
+class track:  # noqa: N801 - used like a function
+    """Measure what the block or function below it costs, and report it as one run.
+
+        with carbon.track("digits", strategy="ddp", study="scaling-1") as run:
+            for epoch in run.epochs(range(10)):
+                run.log(loss=train_one_epoch())
+
+        @carbon.track("digits")
+        def train(): ...
+
+    Used as a decorator, every call is a run of its own, of coroutine functions too. Under torchrun,
+    Slurm, MPI and the like, every process enters `track` and together they make one run.
+
+    Args:
+        project: what the run belongs to.
+        strategy: how the training is distributed. Not given, it is `single` for a process alone
+            and unknown for several.
+        study: groups runs that are meant to be compared.
+        name: the run's own name.
+        tags: short texts to find the run by.
+        config: what the training was configured with: batch size, learning rate, model ...
+        settings: overrides what `carbon.settings.load` reads.
+        sources: where meters come from; the machine's by default.
+
+    Raises:
+        UsageError: an argument that cannot be used, before training begins.
+        SettingsError: a setting that cannot be used, likewise. Nothing is raised after that.
+    """
+
+    def __init__(
+        self,
+        project: str,
+        *,
+        strategy: Strategy | None = None,
+        study: str | None = None,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        config: Mapping[str, str | int | float | bool | None] | None = None,
+        settings: Settings | None = None,
+        sources: Sources | None = None,
+    ) -> None:
+        try:
+            self._spec = RunSpec.model_validate(
+                {
+                    "project": project,
+                    "strategy": strategy,
+                    "study": study,
+                    "name": name,
+                    "tags": {} if tags is None else tags,
+                    "config": {} if config is None else plain(config),
+                }
+            )
+        except ValidationError as error:
+            raise UsageError(_why(error)) from error
+        self._settings = settings
+        self._sources = sources
+        self._run: Run | None = None
+
+    def __enter__(self) -> "Run":
+        if self._run is not None:
+            raise UsageError("this carbon.track is in use; make another one for a nested run")
+        self._run = Run(self._spec, self._settings or load(), self._sources)
+        return self._run
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        run, self._run = self._run, None
+        if run is not None:
+            run.end(_status_of(error))
+
+    def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
+        """Track every call of `function` as a run.
+
+        Raises:
+            UsageError: what is decorated is no function, or one whose call only makes a generator.
+        """
+        if not callable(function):
+            raise UsageError(f"carbon.track: {function!r} cannot be called; decorate a function")
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise UsageError(
+                f"carbon.track: calling {function.__qualname__} only makes a generator; put "
+                "`with carbon.track(...)` inside of it"
+            )
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def tracked_coroutine(*args: P.args, **kwargs: P.kwargs) -> Any:
+                with self._again():
+                    return await function(*args, **kwargs)
+
+            return tracked_coroutine  # type: ignore[return-value]
+
+        @functools.wraps(function)
+        def tracked(*args: P.args, **kwargs: P.kwargs) -> T:
+            with self._again():
+                return function(*args, **kwargs)
+
+        return tracked
+
+    def _again(self) -> Self:
+        again = object.__new__(type(self))
+        again._spec, again._settings, again._sources = self._spec, self._settings, self._sources
+        again._run = None
+        return again
+
+
+@dataclass
+class _OpenEpoch:
+    index: int
+    began_s: float
+    left_s: float | None = None
+    """When its loop was left early; what is logged later belongs to the run."""
+    metrics: dict[str, float | None] = field(default_factory=dict)
+
+
+class Run:
+    """A run while it is tracked, and its report afterwards. Made by `carbon.track`.
+
+    Attributes:
+        run_id: a UUID of version 7, the same in all processes of the run.
+    """
+
+    def __init__(self, spec: RunSpec, settings: Settings, sources: Sources | None) -> None:
+        self._began_s = time.monotonic()
+        place = topology.detect(os.environ)
+        if spec.strategy is None and place.world_size == 1:
+            spec = spec.model_copy(update={"strategy": "single"})
+        self.run_id: UUID = _run_id(spec, place)
+        self._owner_pid = os.getpid()
+        self._epoch: _OpenEpoch | None = None
+        self._epochs_begun = 0
+        self._names = MetricNames()
+        self._ended = False
+        started = Started(
+            run_id=str(self.run_id),
+            started_at=datetime.now(UTC).isoformat(),
+            spec=spec.model_dump(mode="json"),
+            hostname=place.hostname,
+            pid=self._owner_pid,
+            rank=place.rank,
+            world_size=place.world_size,
+            n_nodes=place.n_nodes,
+            attempt=place.attempt,
+        )
+        self._recorder = Recorder(
+            started, self._began_s, settings, place, sources or machine_sources(settings)
+        )
+        _await_at_exit(self._recorder)
+        self._recorder.start()
+
+    def epochs(self, items: Iterable[T]) -> Iterator[T]:
+        """Go through `items`, usually epoch numbers, and measure each round as one epoch.
+
+        An epoch left by `break` counts; one left by an exception that ends the run does not. Epochs
+        do not nest: a loop begun inside of one ends it.
+        """
+        for item in items:
+            self._close_epoch()
+            epoch = self._epoch = _OpenEpoch(self._epochs_begun, time.monotonic())
+            self._epochs_begun += 1
+            try:
+                yield item
+            except GeneratorExit:
+                # `break` and an exception in the loop's body look the same from here; which it
+                # was shows when the run goes on or ends.
+                epoch.left_s = time.monotonic()
+                raise
+            if self._epoch is epoch:
+                self._close_epoch()
+
+    def log(self, /, **metrics: float) -> None:
+        """Record metrics: in `epochs`, of the current epoch; elsewhere, of the run.
+
+        A value that is not finite is recorded as unknown; what is no number, or has a name that a
+        report cannot hold, is left out with a warning.
+        """
+        values: dict[str, float | None] = {}
+        for given, value in metrics.items():
+            name = self._names.take(given)
+            if name is None:
+                continue
+            try:
+                number = float(value)
+            except Exception as error:  # noqa: BLE001 - a value may be of any library's type
+                kind = type(value).__name__
+                log.warning("run.log: %s (%s) is not a number, left out: %s", name, kind, error)
+                continue
+            values[name] = number if math.isfinite(number) else None
+        if self._epoch is not None and self._epoch.left_s is None:
+            self._epoch.metrics.update(values)
+        elif values and self._is_ours():
+            self._recorder.logged(values)
+
+    @property
+    def report(self) -> RunReport:
+        """The run's report: final after the block, and what is known so far inside it.
+
+        Of a run of several processes, it holds what all of them on this node have reported so far.
+        """
+        if self._ended:
+            self._recorder.settled.wait(REPORT_WAIT_S)
+        return self._recorder.report()
+
+    def end(self, status: Status) -> None:
+        """End the run now. Leaving the block does this."""
+        if self._ended or not self._is_ours():
+            return
+        at_s = time.monotonic()
+        if status in ("completed", "interrupted"):
+            self._close_epoch()
+        self._ended = True
+        self._recorder.stop(status, at_s)
+        self._recorder.written.wait(WRITE_WAIT_S)
+
+    def _close_epoch(self) -> None:
+        epoch, self._epoch = self._epoch, None
+        if epoch is None or self._ended or not self._is_ours():
+            return
+        if epoch.index == MAX_EPOCHS:
+            log.warning("run %s: epochs from number %d on are not listed", self.run_id, MAX_EPOCHS)
+        ended_s = time.monotonic() if epoch.left_s is None else epoch.left_s
+        if epoch.index < MAX_EPOCHS:
+            self._recorder.epoch_ended(epoch.index, epoch.began_s, ended_s, epoch.metrics)
+        elif epoch.metrics:
+            self._recorder.logged(epoch.metrics)
+
+    def _is_ours(self) -> bool:
+        """A forked child holds a copy of its parent's run and must not report for it."""
+        return os.getpid() == self._owner_pid
+
+
+def _status_of(error: BaseException | None) -> Status:
+    match error:
+        case None:
+            return "completed"
+        case SystemExit(code=None | 0) | GeneratorExit():
+            return "completed"  # A generator that its consumer has had enough of.
+        case KeyboardInterrupt():
+            return "interrupted"
+        case _:
+            return "failed"
+
+
+def _run_id(spec: RunSpec, place: topology.Topology) -> UUID:
+    """Make the run's id: random for a process alone, else the same in every process of the launch.
+
+    The processes of a launch share their parent and enter the same runs in the same order.
+    """
+    if not place.is_launched:
+        return new_run_id()
+    with _ordinals_lock:
+        what = (spec.project, spec.study, spec.name)
+        ordinal = _ordinals[what] = _ordinals.get(what, -1) + 1
+    parent = launcher_process()
+    launch = (place.hostname, parent.identity, place.launcher, place.launch_id)
+    return shared_run_id(parent.started_at_ms, repr((launch, what, ordinal)))
+
+
+def _why(error: ValidationError) -> str:
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    shown = repr(first["input"])
+    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
+    return f"carbon.track: {field}={shown}: {message}"
+
+
+def _await_deliveries() -> None:
+    """Give the deliveries of ended runs a bounded while at the end of the process."""
+    give_up_s = time.monotonic() + EXIT_WAIT_S
+    for recorder in list(_undelivered):
+        if recorder.is_stopping:
+            recorder.delivered.wait(max(give_up_s - time.monotonic(), 0.0))
+
+
+def _await_at_exit(recorder: Recorder) -> None:
+    _undelivered.add(recorder)
+    # A process of `multiprocessing` ends without what is registered at exit.
+    util = sys.modules.get("multiprocessing.util")
+    process = sys.modules.get("multiprocessing.process")
+    if util is not None and process is not None and process.parent_process() is not None:
+        util.Finalize(None, _await_deliveries, exitpriority=0)
+
+
+_ordinals: dict[tuple[str | None, ...], int] = {}
+_ordinals_lock = threading.Lock()
+_undelivered: "weakref.WeakSet[Recorder]" = weakref.WeakSet()
+atexit.register(_await_deliveries)
+# The runs of a forked child's parent are not the child's to wait for.
+os.register_at_fork(after_in_child=_undelivered.clear)
