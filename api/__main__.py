@@ -1,0 +1,179 @@
+"""`python -m api`: serve the ledger until SIGTERM or SIGINT."""
+
+import argparse
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+from sqlalchemy import URL, make_url
+
+from api.app import create_app
+from api.takeover import take_over
+from carbon import settings
+from carbon.errors import CarbonError, SettingsError
+from carbon.processes import url_from_here
+from carbon.settings import DEFAULT_PORT, Settings
+
+DEFAULT_HOST = "127.0.0.1"
+
+_EXIT_FAILED = 1
+_EXIT_USAGE = 2
+
+_BACKLOG = 2048
+
+# How long answers under way may still take once the server was told to stop.
+_GRACE_S = 10
+
+
+class _Server(uvicorn.Server):
+    """A server that calls `when_ready` once it answers."""
+
+    def __init__(self, config: uvicorn.Config, when_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._when_ready = when_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._when_ready()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit status: 0 stopped, 1 cannot serve, 2 must not serve."""
+    options = _parser().parse_args(arguments)
+    try:
+        configured = settings.load(database_url=_database_url(options.database))
+        if configured.api_key_text is None and not _is_loopback(options.host):
+            return _fail(
+                _EXIT_USAGE,
+                f"{options.host} can be reached from other machines and no key is set; set "
+                "CARBON_API_KEY, or listen on 127.0.0.1",
+            )
+        listener = _listen(options.host, options.port)
+    except CarbonError as error:
+        return _fail(_EXIT_FAILED, str(error))
+    with listener:
+        try:
+            app = create_app(configured)
+        except CarbonError as error:
+            return _fail(_EXIT_FAILED, str(error))
+        _serve(app, listener, configured)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m api",
+        description="Serve the ledger: the REST API that stores run reports and sums them up.",
+        epilog="Other settings come from CARBON_* variables or the [tool.carbon] table of "
+        "pyproject.toml. Without CARBON_API_KEY only this machine can be served.",
+    )
+    parser.add_argument(
+        "--host", default=DEFAULT_HOST, help="address to listen on (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=DEFAULT_PORT,
+        help="port to listen on, 0 for any free one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--database",
+        metavar="URL",
+        help="SQLAlchemy URL of the ledger, or the path of a SQLite file (default: "
+        "CARBON_DATABASE_URL, else a file in the user's state directory)",
+    )
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
+    return int(text)
+
+
+def _database_url(text: str | None) -> str | None:
+    if text is None or ":" in text:
+        return text
+    path = str(Path(text).expanduser().absolute())
+    return URL.create("sqlite", database=path).render_as_string()
+
+
+def _is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach `host`: every address it stands for is loopback."""
+    return all(
+        ipaddress.ip_address(address[0].partition("%")[0]).is_loopback
+        for _, address in _addresses(host, 0)
+    )
+
+
+def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[str, int]]]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise SettingsError(f"--host {host!r} is not an address: {error.strerror}") from error
+    return [(family, (str(address[0]), port)) for family, *_, address in found]
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family, address = _addresses(host, port)[0]
+    # The protocol is named because asyncio turns Nagle's algorithm off only where it is, and with
+    # it on every answer waits 40 ms for the client's delayed acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise SettingsError(
+            f"cannot listen on {host} port {port}: {reason}; stop what is there or choose another "
+            "with --host and --port"
+        ) from error
+    return listener
+
+
+def _serve(app: FastAPI, listener: socket.socket, configured: Settings) -> None:
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if listener.family == socket.AF_INET6 else host
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    ledger = make_url(configured.database_url).render_as_string()
+
+    def when_ready() -> None:
+        url = f"http://{shown}:{port}"
+        print(f"Carbon Ledger API on {url} (docs at /docs), ledger in {ledger}", flush=True)  # noqa: T201
+        take_over(configured, url_from_here(host, port))
+
+    server = _Server(config, when_ready)
+    # uvicorn stops on these and then raises them again for whoever was there before.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    server.run(sockets=[listener])
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+def _fail(status: int, message: str) -> int:
+    print(f"carbon serve: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""`/v1/runs`: delivering a run's report, reading it, listing runs."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+
+from api import runs
+from api.bodies import Body, report_in
+from api.cursors import Cursor
+from api.db import Database
+from api.problems import ProblemError
+from carbon.schema import Accepted, Name, RunPage, RunReport, Status, Strategy
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+
+# The body is read by hand, so its schema has to be named by hand as well.
+_REPORT_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/RunReport"}}},
+    }
+}
+
+
+@router.put(
+    "/{run_id}",
+    openapi_extra=_REPORT_BODY,
+    responses={201: {"model": Accepted, "description": "The run is new."}},
+)
+def put_run(run_id: UUID, body: Body, database: Database, response: Response) -> Accepted:
+    """Store a run's report, whole. Safe to repeat: the report with the highest `seq` is kept."""
+    report = report_in(body, run_id)
+    with database.begin() as connection:
+        stored = runs.store(connection, report)
+    if stored.created:
+        response.status_code = 201
+    return stored.accepted
+
+
+class RunQuery(BaseModel, extra="forbid"):
+    """Which runs are asked for; a misspelt filter is refused, not ignored."""
+
+    project: Name | None = None
+    study: Name | None = None
+    strategy: Strategy | None = None
+    status: Status | None = None
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    cursor: Annotated[str | None, Field(description="`next_cursor` of the page before.")] = None
+
+
+@router.get("")
+def list_runs(database: Database, query: Annotated[RunQuery, Query()]) -> RunPage:
+    """List runs, newest first, without their nodes and epochs."""
+    filters = query.model_dump(include={"project", "study", "strategy", "status"})
+    after = None if query.cursor is None else Cursor.decode(query.cursor)
+    with database.begin() as connection:
+        return runs.page(connection, filters, query.limit, after)
+
+
+@router.get("/{run_id}")
+def get_run(run_id: UUID, database: Database) -> RunReport:
+    """Read a run's report as it was delivered: it can be PUT to another server unchanged."""
+    with database.begin() as connection:
+        report = runs.find(connection, run_id)
+    if report is None:
+        raise ProblemError(404, f"there is no run {run_id} in this ledger")
+    return report

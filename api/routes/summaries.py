@@ -1,0 +1,16 @@
+"""`/v1/summary`: what everything in the ledger adds up to."""
+
+from fastapi import APIRouter
+
+from api import summaries
+from api.db import Database
+from carbon.schema import Summary
+
+router = APIRouter(tags=["summary"])
+
+
+@router.get("/summary")
+def summary(database: Database) -> Summary:
+    """Sum up all runs of all projects."""
+    with database.begin() as connection:
+        return summaries.summary(connection, None)

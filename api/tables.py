@@ -1,0 +1,53 @@
+"""The tables. They inherit the wire models, so that no field is named twice.
+
+A table class does not validate: reports come in through `carbon.schema` and rows go out through it.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import JSON, Index, Table
+from sqlmodel import Field, SQLModel
+
+from api.columns import FixedPoint
+from carbon.schema import RunFields
+from carbon.units import ENERGY_DECIMALS, MASS_DECIMALS, TIME_DECIMALS
+
+_ENERGY = FixedPoint(ENERGY_DECIMALS)
+
+
+class RunRow(RunFields, SQLModel, table=True):  # type: ignore[misc] # two pydantic bases
+    """One run: the latest report of it, its lists as JSON text.
+
+    What is declared here again is only what a column cannot take over as it stands: the key, the
+    literals, the exact quantities and everything that is a list or a mapping.
+    """
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        Index("runs_by_time", "started_at", "run_id"),
+        Index("runs_by_project", "project", "started_at", "run_id"),
+        Index("runs_by_study", "study", "started_at", "run_id"),
+        Index("runs_by_strategy", "strategy", "started_at", "run_id"),
+        Index("runs_by_status", "status", "started_at", "run_id"),
+    )
+
+    run_id: UUID = Field(primary_key=True)
+    strategy: str | None  # type: ignore[assignment]
+    status: str  # type: ignore[assignment]
+    duration_s: float = Field(sa_type=FixedPoint(TIME_DECIMALS))
+    energy_kwh: float | None = Field(sa_type=_ENERGY)
+    gpu_energy_kwh: float | None = Field(sa_type=_ENERGY)
+    cpu_energy_kwh: float | None = Field(sa_type=_ENERGY)
+    ram_energy_kwh: float | None = Field(sa_type=_ENERGY)
+    emissions_kg: float | None = Field(sa_type=FixedPoint(MASS_DECIMALS))
+    tags: dict[str, str] = Field(sa_type=JSON)
+    config: dict[str, Any] = Field(sa_type=JSON)
+    metrics: dict[str, Any] = Field(sa_type=JSON)
+    software: dict[str, str] = Field(sa_type=JSON)
+    nodes: list[Any] = Field(sa_type=JSON)
+    epochs: list[Any] = Field(sa_type=JSON)
+
+
+RUNS: Table = RunRow.__table__  # type: ignore[attr-defined]
+"""The table itself: rows are read and written as values, never as objects with a state."""
