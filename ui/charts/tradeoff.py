@@ -1,0 +1,207 @@
+"""Energy against speedup, one point a configuration, with the Pareto front joined by a line."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import altair as alt
+import pandas as pd
+from altair.typing import ChartType
+
+from ui import wording
+from ui.charts.labels import Box, Spot, along, place_labels
+from ui.theme import INK, STRATEGIES
+
+HEIGHT_PX = 460
+ROW_PX = 34
+FRAME_PX = 70
+"""What the axis takes of a chart of rows."""
+
+DOTTED_AT_MOST = 6
+"""Of more points the lines to the ideals would strike through names; there the ticks suffice."""
+# A legend does not wrap by itself: a phone has room for three names beside each other.
+LEGEND_COLUMNS = alt.expr("width < 420 ? 3 : width < 800 ? 4 : 8")
+
+# Labels are placed for the plot of a phone, what axes and legend leave of the chart there: on a
+# larger one they only move apart.
+PLOT_WIDTH_PX = 270
+PLOT_HEIGHT_PX = 310
+STRETCH_PX = 50
+TOOLTIP = {
+    "label": "Configuration",
+    "speedup_text": "Speedup",
+    "ideal_text": "Ideal speedup",
+    "efficiency_text": "Efficiency",
+    "epoch_text": "Time per epoch",
+    "energy_text": "Energy per epoch",
+    "emissions_text": "CO₂e per epoch",
+    "runs_text": "Averaged over",
+    "front_text": "On the Pareto front",
+}
+
+
+def tradeoff_chart(frame: pd.DataFrame, baseline: str, ink: str = INK) -> ChartType:
+    """Draw one study's configurations: speedup over `baseline` on x, energy per epoch on y.
+
+    `frame` is made by `ui.frames.tradeoff`; rows without an energy are not drawn. Bars are one
+    standard deviation over repeats, a tick marks each point's ideal speedup; of few points a
+    dotted line leads there.
+    """
+    known = frame.dropna(subset=["energy_kwh"]).copy()
+    size, unit = wording.energy_unit(known["energy_kwh"].tolist())
+    known["energy"] = known["energy_kwh"] / size
+    known["energy_low"] = (known["energy_kwh"] - known["energy_stdev_kwh"]) / size
+    known["energy_high"] = (known["energy_kwh"] + known["energy_stdev_kwh"]) / size
+    known["speedup_low"] = known["speedup"] - known["speedup_stdev"]
+    known["speedup_high"] = known["speedup"] + known["speedup_stdev"]
+    plot = _Plot(
+        _padded(known[["speedup_low", "speedup", "speedup_high", "ideal_speedup"]]),
+        _padded(known[["energy_low", "energy", "energy_high"]]),
+    )
+    known = _with_labels(known, plot)
+
+    x = alt.X(
+        "speedup:Q",
+        title=f"Speedup over {baseline} (times as fast)",
+        scale=alt.Scale(domain=plot.x_domain, nice=False, zero=False),
+        axis=alt.Axis(tickCount=6, grid=True),
+    )
+    y = alt.Y(
+        "energy:Q",
+        title=f"Energy per epoch ({unit})",
+        scale=alt.Scale(domain=plot.y_domain, nice=False, zero=False),
+        axis=alt.Axis(tickCount=6),
+    )
+    color, shape = _strategy_encodings(known)
+    every = alt.Chart(known)
+    repeated_energy = every.transform_filter("isValid(datum.energy_low)")
+    repeated_speedup = every.transform_filter("isValid(datum.speedup_low)")
+    to_ideal = every.mark_rule(strokeDash=[2, 4], opacity=0.55)
+    ideal = every.mark_tick(orient="vertical", size=12, thickness=1.5, opacity=0.7)
+    front = every.transform_filter("datum.front").mark_line(color=ink, strokeWidth=1.5, opacity=0.5)
+    ring = every.transform_filter("datum.front").mark_point(
+        shape="circle", filled=False, size=380, color=ink, strokeWidth=1.5, opacity=0.8
+    )
+    points = every.mark_point(filled=True, size=150, opacity=1)
+    text = every.transform_filter("isValid(datum.label_dx)").mark_text(
+        fontSize=12,
+        color=ink,
+        align=alt.expr("datum.label_align"),
+        baseline="middle",
+        dx=alt.expr("datum.label_dx"),
+        dy=alt.expr("datum.label_dy"),
+    )
+    dotted = [to_ideal.encode(x=x, x2="ideal_speedup:Q", y=y, color=color)]
+    return alt.layer(
+        *(dotted if len(known) <= DOTTED_AT_MOST else []),
+        ideal.encode(x="ideal_speedup:Q", y=y, color=color),
+        front.encode(x=x, y=y, order=alt.Order("speedup:Q")),
+        repeated_energy.mark_rule(strokeWidth=1.5).encode(
+            x=x, y=alt.Y("energy_low:Q"), y2="energy_high:Q", color=color
+        ),
+        repeated_speedup.mark_rule(strokeWidth=1.5).encode(
+            x=alt.X("speedup_low:Q"), x2="speedup_high:Q", y=y, color=color
+        ),
+        ring.encode(x=x, y=y),
+        points.encode(x=x, y=y, color=color, shape=shape, tooltip=_tooltip()),
+        text.encode(x=x, y=y, text="label:N"),
+        height=HEIGHT_PX,
+        width="container",
+    )
+
+
+def speedup_chart(frame: pd.DataFrame, baseline: str, ink: str = INK) -> ChartType:
+    """Draw the speedups alone, for a study in which no energy was measured; a tick is the ideal."""
+    ordered = frame.sort_values(["ideal_speedup", "strategy"])
+    y = alt.Y("label:N", title=None, sort=ordered["label"].tolist(), axis=alt.Axis(labelLimit=160))
+    x = alt.X(
+        "speedup:Q",
+        title=f"Speedup over {baseline} (times as fast)",
+        scale=alt.Scale(zero=True),
+    )
+    color, _ = _strategy_encodings(ordered)
+    bars = alt.Chart(ordered).mark_bar(height=16, cornerRadiusEnd=3)
+    ticks = alt.Chart(ordered).mark_tick(color=ink, thickness=2, size=22)
+    return alt.layer(
+        bars.encode(x=x, y=y, color=color.legend(None), tooltip=_tooltip()),
+        ticks.encode(x="ideal_speedup:Q", y=y),
+        height=ROW_PX * len(ordered) + FRAME_PX,
+        width="container",
+    )
+
+
+@dataclass(frozen=True)
+class _Plot:
+    """The plot's domains, and with them where a value falls on the narrowest plot."""
+
+    x_domain: list[float]
+    y_domain: list[float]
+
+    def x_px(self, value: float) -> float:
+        low, high = self.x_domain
+        return PLOT_WIDTH_PX * (value - low) / (high - low)
+
+    def y_px(self, value: float) -> float:
+        low, high = self.y_domain
+        return PLOT_HEIGHT_PX * (high - value) / (high - low)
+
+
+def _padded(values: pd.DataFrame) -> list[float]:
+    """Return a domain that leaves room for marks and labels around all values."""
+    low, high = float(values.min().min()), float(values.max().max())
+    span = (high - low) or abs(high) or 1.0
+    return [max(0.0, low - 0.14 * span), high + 0.14 * span]
+
+
+def _with_labels(frame: pd.DataFrame, plot: _Plot) -> pd.DataFrame:
+    rows = frame.to_dict("records")
+    spots = [
+        Spot(plot.x_px(row["speedup"]), plot.y_px(row["energy"]), row["label"], row["front"])
+        for row in rows
+    ]
+    lines: list[Box] = []
+    for row, spot in zip(rows, spots, strict=True):
+        reach = [row["speedup_low"], row["speedup_high"]]
+        if len(rows) <= DOTTED_AT_MOST:
+            reach.append(row["ideal_speedup"])
+        else:
+            tick_px = plot.x_px(row["ideal_speedup"])
+            lines.append((tick_px - 3, spot.y_px - 7, tick_px + 3, spot.y_px + 7))
+        ends = [spot.x_px, *(_stretched(spot, plot.x_px(v)) for v in reach if pd.notna(v))]
+        lines.append((min(ends), spot.y_px - 2, max(ends), spot.y_px + 2))
+        if pd.notna(row["energy_low"]):
+            top, bottom = plot.y_px(row["energy_high"]), plot.y_px(row["energy_low"])
+            lines.append((spot.x_px - 2, top, spot.x_px + 2, bottom))
+    front = sorted((spot for spot in spots if spot.important), key=lambda spot: spot.x_px)
+    for start, end in pairwise(front):
+        lines += along(start, end)
+    placed = place_labels(spots, lines, PLOT_WIDTH_PX, PLOT_HEIGHT_PX)
+    return frame.assign(
+        label_dx=pd.Series([label.dx_px if label else None for label in placed], frame.index),
+        label_dy=pd.Series([label.dy_px if label else None for label in placed], frame.index),
+        label_align=pd.Series([label.align if label else None for label in placed], frame.index),
+    )
+
+
+def _stretched(spot: Spot, end_px: float) -> float:
+    """Move the end of a line away from its point: short here, it may be long on a larger plot."""
+    if end_px == spot.x_px:
+        return end_px
+    if end_px > spot.x_px:
+        return max(end_px, spot.x_px + STRETCH_PX)
+    return min(end_px, spot.x_px - STRETCH_PX)
+
+
+def _strategy_encodings(frame: pd.DataFrame) -> tuple[alt.Color, alt.Shape]:
+    """Colour and shape with one legend for both."""
+    names = [name for name in STRATEGIES if name in set(frame["strategy"])]
+    legend = alt.Legend(orient="top", columns=LEGEND_COLUMNS, symbolOpacity=1, symbolSize=90)
+    colors = alt.Scale(domain=names, range=[STRATEGIES[name][0] for name in names])
+    shapes = alt.Scale(domain=names, range=[STRATEGIES[name][1] for name in names])
+    return (
+        alt.Color("strategy:N", title=None, scale=colors, legend=legend),
+        alt.Shape("strategy:N", title=None, scale=shapes, legend=legend),
+    )
+
+
+def _tooltip() -> list[alt.Tooltip]:
+    return [alt.Tooltip(column, type="nominal", title=title) for column, title in TOOLTIP.items()]

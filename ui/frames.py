@@ -1,0 +1,176 @@
+"""Data frames for the charts, made from the wire models. Unknown stays missing, never 0."""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from carbon.countries import numeric_code
+from carbon.schema import (
+    EpochReport,
+    GridFactor,
+    PlaceTotals,
+    RunFields,
+    Totals,
+    TradeoffPoint,
+)
+from ui import wording
+from ui.theme import STRATEGIES
+
+COMPONENTS = ("GPU", "CPU", "RAM")
+
+
+def runs(items: Sequence[RunFields]) -> pd.DataFrame:
+    """One row a run, oldest first, with its words for tooltips beside its figures."""
+    rows = [
+        {
+            "run_id": str(run.run_id),
+            "started_at": run.started_at,
+            "label": run_label(run),
+            "status": run.status,
+            "study": run.study or "",
+            "configuration": wording.configuration(run.strategy, run.world_size),
+            "energy_kwh": run.energy_kwh,
+            "emissions_kg": run.emissions_kg,
+            "energy_text": wording.energy(run.energy_kwh),
+            "emissions_text": wording.mass(run.emissions_kg),
+            "duration_text": wording.duration(run.duration_s),
+            "started_text": wording.moment(run.started_at),
+            "GPU": run.gpu_energy_kwh,
+            "CPU": run.cpu_energy_kwh,
+            "RAM": run.ram_energy_kwh,
+        }
+        for run in sorted(items, key=lambda run: (run.started_at, run.run_id))
+    ]
+    return pd.DataFrame(rows).astype(
+        dict.fromkeys(("energy_kwh", "emissions_kg", *COMPONENTS), "float64") if rows else {}
+    )
+
+
+def run_label(run: RunFields) -> str:
+    """What a run is called: its name, else its configuration and when it started."""
+    configuration = wording.configuration(run.strategy, run.world_size)
+    return f"{run.name or configuration} · {wording.moment(run.started_at)}"
+
+
+def timeline(runs_frame: pd.DataFrame, totals: Totals) -> pd.DataFrame:
+    """The ledger growing run by run: cumulative energy (kWh) and emissions (kg) at each run.
+
+    The runs may be only the newest of many: what the older ones had drawn is where the lines start.
+    """
+    frame = runs_frame.copy()
+    for column, total in (("energy_kwh", totals.energy_kwh), ("emissions_kg", totals.emissions_kg)):
+        known = frame[column].fillna(0.0)
+        before = max(0.0, (total or 0.0) - float(known.sum()))
+        frame[f"cumulative_{column}"] = known.cumsum() + before
+    return frame
+
+
+def tradeoff(points: Iterable[TradeoffPoint]) -> pd.DataFrame:
+    """One row a configuration of one study, with the standard deviation of its speedup in row.
+
+    The speedup's spread is the epoch time's, carried over to first order: s(t0/t) = t0/t x s(t)/t.
+    """
+    rows = [
+        {
+            "label": wording.configuration(point.strategy, point.workers),
+            "strategy": point.strategy if point.strategy in STRATEGIES else "other",
+            "speedup": point.speedup,
+            "speedup_stdev": _carried(point.speedup, point.epoch_s, point.epoch_s_stdev),
+            "ideal_speedup": point.ideal_speedup,
+            "efficiency_text": wording.percent(point.efficiency),
+            "energy_kwh": point.energy_per_epoch_kwh,
+            "energy_stdev_kwh": point.energy_per_epoch_kwh_stdev,
+            "energy_text": wording.energy_with_spread(
+                point.energy_per_epoch_kwh, point.energy_per_epoch_kwh_stdev
+            ),
+            "epoch_text": wording.duration_with_spread(point.epoch_s, point.epoch_s_stdev),
+            "emissions_text": wording.mass(point.emissions_per_epoch_kg),
+            "speedup_text": f"{wording.number(point.speedup)} ×",
+            "ideal_text": f"{wording.number(point.ideal_speedup)} ×",
+            "runs_text": _averaged_over(point),
+            "front": point.on_pareto_front,
+            "front_text": "yes" if point.on_pareto_front else "no",
+        }
+        for point in points
+    ]
+    numbers = ("energy_kwh", "energy_stdev_kwh", "speedup_stdev")
+    return pd.DataFrame(rows).astype(dict.fromkeys(numbers, "float64") if rows else {})
+
+
+def world(factors: Iterable[GridFactor]) -> pd.DataFrame:
+    """One row a country (not its regions): intensity (g/kWh) and the share of each source (%)."""
+    rows = []
+    for factor in factors:
+        numeric = numeric_code(factor.country_iso_code)
+        if factor.region is None and numeric is not None:
+            rows.append(
+                {
+                    "id": numeric,
+                    "code": factor.country_iso_code,
+                    "country": factor.country_name,
+                    "intensity": factor.intensity_g_per_kwh,
+                    "source": wording.source(factor.source, factor.year),
+                }
+                | (factor.mix_percent or {})
+            )
+    return pd.DataFrame(rows)
+
+
+def places(items: Iterable[PlaceTotals]) -> list[str]:
+    """The ISO 3166-1 numeric codes of the countries in which something ran."""
+    found = (numeric_code(item.country_iso_code) for item in items if item.country_iso_code)
+    return sorted({numeric for numeric in found if numeric is not None})
+
+
+def epochs(items: Sequence[EpochReport]) -> pd.DataFrame:
+    """One row an epoch, in the order they ran, numbered from 1 over all attempts."""
+    ordered = sorted(items, key=lambda epoch: (epoch.attempt, epoch.index))
+    rows = [
+        {
+            "epoch": position,
+            "attempt": epoch.attempt + 1,
+            "duration_s": epoch.duration_s,
+            "duration_text": wording.duration(epoch.duration_s),
+            "energy_kwh": epoch.energy_kwh,
+            "energy_text": wording.energy(epoch.energy_kwh),
+        }
+        for position, epoch in enumerate(ordered, start=1)
+    ]
+    return pd.DataFrame(rows).astype({"energy_kwh": "float64"} if rows else {})
+
+
+def metrics(items: Sequence[EpochReport]) -> pd.DataFrame:
+    """Every metric logged in an epoch, one row each: epoch, metric, value."""
+    ordered = sorted(items, key=lambda epoch: (epoch.attempt, epoch.index))
+    rows = [
+        {"epoch": position, "metric": name, "value": value}
+        for position, epoch in enumerate(ordered, start=1)
+        for name, value in epoch.metrics.items()
+        if value is not None and math.isfinite(value)
+    ]
+    return pd.DataFrame(rows, columns=["epoch", "metric", "value"])
+
+
+def _carried(speedup: float, epoch_s: float, epoch_s_stdev: float | None) -> float | None:
+    return None if epoch_s_stdev is None or epoch_s <= 0 else speedup * epoch_s_stdev / epoch_s
+
+
+def _averaged_over(point: TradeoffPoint) -> str:
+    runs = wording.count(point.runs, "run")
+    if point.runs_with_energy == point.runs:
+        return runs
+    if point.runs_with_energy == 0:
+        return f"{runs}, without energy"
+    return f"{runs}, {point.runs_with_energy} of them with energy"
+
+
+def raw(items: Sequence[RunFields]) -> pd.DataFrame:
+    """Every run with its fields as the API names them; mappings become JSON text."""
+    rows = [run.model_dump(mode="json") for run in items]
+    frame = pd.DataFrame(rows)
+    for column in ("tags", "config", "metrics", "software"):
+        if column in frame:
+            frame[column] = [json.dumps(value, ensure_ascii=False) for value in frame[column]]
+    return frame

@@ -1,0 +1,62 @@
+"""All projects: what they drew and emitted together, and each on a line."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from carbon.schema import ProjectTotals
+from ui import data, elements, wording
+from ui.pages import totals
+
+LINES_AT_MOST = 50
+
+
+def render(projects: Sequence[ProjectTotals]) -> None:
+    """Show the page."""
+    summary = data.summary()
+    with st.container(key="overview"):
+        elements.show(
+            elements.paragraph(
+                "What training has drawn and emitted, across "
+                f"{wording.count(len(projects), 'project')} and "
+                f"{wording.count(summary.runs, 'run')}.",
+                "lead",
+            ),
+            elements.figures(totals.total_figures(summary)),
+        )
+        if summary.equivalents:
+            elements.show(
+                elements.heading("As much as", "The same CO₂-equivalent in everyday terms."),
+                totals.equivalents(summary.equivalents),
+            )
+        elements.show(
+            elements.heading("Projects", "The most recently used first. Open one for its details."),
+            _projects(projects[:LINES_AT_MOST]),
+        )
+        if len(projects) > LINES_AT_MOST:
+            hidden = wording.count(len(projects) - LINES_AT_MOST, "more project")
+            elements.show(elements.paragraph(f"And {hidden}: find them in the selector above."))
+        elements.show(
+            elements.heading("Where it was hosted", totals.hosted(summary.places)),
+            totals.places(summary.places),
+        )
+        totals.explain()
+
+
+def _projects(projects: Sequence[ProjectTotals]) -> elements.Markup:
+    most = max((item.energy_kwh or 0.0 for item in projects), default=0.0)
+    return elements.table(
+        "projects",
+        ["Project", "Runs", "Energy", "CO₂-equivalent", "Last run"],
+        [
+            [
+                elements.link(item.project, project=item.project),
+                elements.text(f"{item.runs:,}"),
+                elements.bar(wording.energy(item.energy_kwh), item.energy_kwh, most),
+                elements.text(wording.mass(item.emissions_kg)),
+                elements.text(wording.moment(item.last_run_at)),
+            ]
+            for item in projects
+        ],
+        numeric=[1, 2, 3],
+    )

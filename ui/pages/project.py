@@ -1,0 +1,62 @@
+"""One project, from its totals down to the raw data."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from carbon.schema import RunFields, Summary
+from ui import data, elements, frames, wording
+from ui.pages import history, places, run, speedup, totals
+
+
+def render(project: str) -> None:
+    """Show the page."""
+    summary = data.summary(project)
+    with st.container(key="project-page"):
+        elements.show(
+            elements.project_name(project),
+            elements.paragraph(totals.hosted(summary.places), "lead"),
+        )
+        _totals(summary)
+        if summary.equivalents:
+            elements.show(
+                elements.heading("As much as", "The CO₂-equivalent above in everyday terms."),
+                totals.equivalents(
+                    summary.equivalents, summary.last_run_equivalents if summary.runs > 1 else ()
+                ),
+            )
+        speedup.render(data.tradeoff(project))
+        runs = data.newest_runs(project)
+        if runs:
+            history.render(runs, summary)
+            run.render(project, runs)
+        places.render(summary, data.grid())
+        totals.explain()
+        _raw(runs, summary)
+
+
+def _totals(summary: Summary) -> None:
+    with st.container(key="totals"):
+        last = summary.last_run
+        name = f"All {summary.runs:,} runs"
+        if summary.runs == 1 and last is not None:
+            name = f"One run, {last.status}"
+        elements.show(elements.figures(totals.total_figures(summary), name))
+        if summary.runs > 1 and last is not None:
+            figures = totals.run_figures(last, "last-run")
+            elements.show(elements.figures(figures, f"Last run, {last.status}"))
+
+
+def _raw(runs: Sequence[RunFields], summary: Summary) -> None:
+    note = (
+        f"The newest {len(runs)} of {summary.runs:,} runs"
+        if len(runs) < summary.runs
+        else wording.count(len(runs), "run")
+    )
+    with st.expander("Raw data", icon=":material/table:"):
+        elements.show(
+            elements.paragraph(
+                f"{note}, as the API gave them. Energies are before PUE; times are UTC."
+            )
+        )
+        st.dataframe(frames.raw(runs), hide_index=True, key="raw-runs")

@@ -1,0 +1,211 @@
+"""The details of one run."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import streamlit as st
+
+from carbon.errors import ApiRejectedError
+from carbon.schema import NodeReport, RunFields, RunReport
+from ui import data, elements, frames, theme, wording
+from ui.address import choose
+from ui.charts.history import epochs_chart, metric_chart
+from ui.pages import totals
+
+METRICS_AT_MOST = 4
+RAW_CHARACTERS_AT_MOST = 200_000
+_COMPONENTS = ("gpu", "cpu", "ram")
+
+
+def render(project: str, runs: Sequence[RunFields]) -> None:
+    """Show the section: a selector over the newest runs, and the selected run."""
+    with st.container(key="run-details"):
+        elements.show(elements.heading("One run in detail"))
+        labels = {str(run.run_id): frames.run_label(run) for run in runs} | _linked(project, runs)
+        chosen = choose("Run", labels, "run", width_px=520)
+        _show(data.run(UUID(chosen)))
+
+
+def _linked(project: str, runs: Sequence[RunFields]) -> dict[str, str]:
+    """Return the run that the address names, where it is not among the newest ones."""
+    wanted = st.query_params.get("run")
+    if not wanted or wanted in {str(run.run_id) for run in runs}:
+        return {}
+    try:
+        found = data.run(UUID(wanted))
+    except (ValueError, ApiRejectedError):
+        found = None
+    if found is None or found.project != project:
+        elements.show(
+            elements.paragraph(
+                f"The address names run {wanted}, which this project does not have; here is the "
+                "newest run instead.",
+                "warning",
+            )
+        )
+        return {}
+    return {str(found.run_id): frames.run_label(found)}
+
+
+def _show(run: RunReport) -> None:
+    elements.show(
+        elements.status_line(run.status, run.name or frames.run_label(run)),
+        elements.figures(totals.run_figures(run, "run")),
+        _components(run),
+    )
+    _charts(run)
+    elements.show(elements.subheading("Nodes and devices"), _nodes(run.nodes))
+    for node in run.nodes:
+        if node.devices:
+            elements.show(_devices(node))
+    with st.container(key="run-facts"):
+        elements.show(
+            elements.columns(
+                [
+                    ("About the run", _about(run)),
+                    ("Last metrics", [(k, wording.number(v)) for k, v in run.metrics.items()]),
+                    ("Configuration", [(k, _plain(v)) for k, v in run.config.items()]),
+                    ("Tags", list(run.tags.items())),
+                    ("Software", list(run.software.items())),
+                ]
+            )
+        )
+    _raw(run)
+
+
+def _components(run: RunReport) -> elements.Markup:
+    rows = []
+    for part in _COMPONENTS:
+        energy_kwh = getattr(run, f"{part}_energy_kwh")
+        relative = getattr(run, f"{part}_energy_uncertainty")
+        rows.append(
+            [
+                elements.text(part.upper()),
+                elements.text(
+                    wording.energy(energy_kwh) if energy_kwh is not None else "not measured"
+                ),
+                elements.text(wording.uncertainty(relative) if energy_kwh is not None else "–"),
+                elements.text(wording.method(getattr(run, f"{part}_energy_method"))),
+            ]
+        )
+    return elements.table(
+        "components",
+        ["Component", "Energy", "Uncertainty", "How it was measured"],
+        rows,
+        numeric=[1, 2],
+    )
+
+
+def _charts(run: RunReport) -> None:
+    if not run.epochs:
+        elements.show(
+            elements.paragraph(
+                "No epochs were recorded: wrap the loop in run.epochs(…) to see them."
+            )
+        )
+        return
+    elements.show(elements.subheading(f"{wording.count(len(run.epochs), 'epoch').capitalize()}"))
+    metrics = frames.metrics(run.epochs)
+    names = list(dict.fromkeys(metrics["metric"]))
+    shown = names[:METRICS_AT_MOST]
+    charts = [epochs_chart(frames.epochs(run.epochs))]
+    charts += [
+        metric_chart(metrics, name, color)
+        for name, color in zip(shown, (theme.BLUE, theme.VERMILLION) * 2, strict=False)
+    ]
+    with st.container(key="epoch-charts"):
+        columns = st.columns(2) if len(charts) > 1 else [st.container()]
+        for position, chart in enumerate(charts):
+            with columns[position % len(columns)]:
+                st.altair_chart(chart, key=f"epoch-chart-{position}")
+    if len(names) > len(shown):
+        hidden = ", ".join(names[len(shown) :])
+        elements.show(
+            elements.paragraph(f"Also logged, in the raw report below: {hidden}.", "caption")
+        )
+
+
+def _nodes(nodes: Sequence[NodeReport]) -> elements.Markup:
+    if not nodes:
+        return elements.paragraph("No node has reported yet.")
+    rows = [
+        [
+            elements.text(node.hostname),
+            elements.text(str(node.attempt + 1)),
+            elements.text(_ranks(node.ranks)),
+            elements.text(node.cpu_model or "unknown"),
+            elements.text(wording.energy(node.energy_kwh)),
+            elements.text(wording.uncertainty(node.energy_uncertainty)),
+        ]
+        for node in nodes
+    ]
+    columns = ["Node", "Attempt", "Ranks", "CPU", "Energy", "Uncertainty"]
+    return elements.table("nodes", columns, rows, numeric=[1, 4, 5])
+
+
+def _devices(node: NodeReport) -> elements.Markup:
+    rows = [
+        [
+            elements.with_note(
+                device.name or "unnamed device",
+                f"{node.hostname}, {device.uuid}" + (f" — {device.note}" if device.note else ""),
+            ),
+            elements.text(wording.energy(device.energy_kwh)),
+            elements.text(wording.uncertainty(device.energy_uncertainty)),
+            elements.text(wording.method(device.energy_method)),
+            elements.text(
+                "unknown"
+                if device.mean_utilization_percent is None
+                else wording.percent(device.mean_utilization_percent / 100)
+            ),
+        ]
+        for device in node.devices
+    ]
+    columns = ["Device", "Energy", "Uncertainty", "How it was measured", "Mean utilisation"]
+    return elements.table("devices", columns, rows, numeric=[1, 2, 4])
+
+
+def _raw(run: RunReport) -> None:
+    report = run.model_dump_json(indent=2)
+    with st.expander("Raw report", icon=":material/data_object:"):
+        st.download_button(
+            "Download as JSON", report, f"{run.run_id}.json", "application/json", on_click="ignore"
+        )
+        if len(report) <= RAW_CHARACTERS_AT_MOST:
+            st.code(report, language="json", height=400, wrap_lines=True)
+        else:
+            elements.show(elements.paragraph("Too long to show here; the download has all of it."))
+
+
+def _about(run: RunReport) -> list[tuple[str, str]]:
+    place = wording.place(run.country_iso_code, run.region)
+    return [
+        ("Started", wording.moment(run.started_at)),
+        ("Ended", wording.moment(run.ended_at) if run.ended_at else "not yet, or not known"),
+        ("Strategy", run.strategy or "not given"),
+        ("Workers", f"{run.world_size:,} on {wording.count(run.n_nodes, 'node')}"),
+        ("Attempts", f"{run.attempts}"),
+        ("Study", run.study or "none"),
+        ("Place", place),
+        (
+            "Carbon intensity",
+            f"{wording.intensity(run.intensity_g_per_kwh)} "
+            f"({wording.source(run.intensity_source, run.intensity_year)})"
+            if run.intensity_g_per_kwh is not None
+            else "unknown",
+        ),
+        ("PUE", wording.number(run.pue)),
+        ("Git commit", run.git_commit or "unknown"),
+        ("Run id", str(run.run_id)),
+    ]
+
+
+def _ranks(ranks: Sequence[int]) -> str:
+    if not ranks:
+        return "unknown"
+    contiguous = len(ranks) > 2 and list(ranks) == list(range(ranks[0], ranks[0] + len(ranks)))
+    return f"{ranks[0]}–{ranks[-1]}" if contiguous else ", ".join(str(rank) for rank in ranks)
+
+
+def _plain(value: str | int | float | bool | None) -> str:
+    return "unknown" if value is None else str(value)

@@ -1,0 +1,233 @@
+"""Totals and equivalents, which both pages show."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from carbon.schema import Equivalent, PlaceTotals, RunFields, Totals
+from ui import elements, wording
+from ui.elements import Figure, Markup
+
+_ICONS = {
+    "household_week": "house",
+    "car_miles": "car",
+    "car_km": "car",
+    "tv_hours": "tv",
+    "smartphone_charges": "phone",
+}
+ONE_STDEV = "one standard deviation"
+NO_PLACE = "unknown, as no run says where it ran: set CARBON_COUNTRY_ISO_CODE"
+
+
+def total_figures(totals: Totals) -> list[Figure]:
+    """Make the figures over many runs: energy, CO2-equivalent, time."""
+    return [
+        Figure(
+            "energy",
+            "Net energy",
+            wording.energy(totals.energy_kwh),
+            totals.energy_kwh,
+            [
+                *_band(totals.energy_kwh, totals.energy_uncertainty),
+                *_shares(totals),
+                *_missing(totals.runs, totals.runs_without_energy),
+                *(["nothing was measured"] if totals.energy_kwh is None else []),
+            ],
+        ),
+        Figure(
+            "emissions",
+            "Net CO₂-equivalent",
+            wording.mass(totals.emissions_kg),
+            totals.emissions_kg,
+            [
+                "location-based, PUE included; intensities below, by place"
+                if totals.emissions_kg is not None
+                else NO_PLACE
+                if totals.energy_kwh is not None
+                else "unknown, as no energy was measured",
+                *_missing(totals.runs, totals.runs_without_emissions),
+            ],
+        ),
+        Figure(
+            "runs",
+            "Runs",
+            f"{totals.runs:,}",
+            totals.runs,
+            [
+                f"{wording.duration(totals.duration_s)} of computing",
+                f"last {wording.moment(totals.last_run_at)}",
+            ],
+        ),
+    ]
+
+
+def run_figures(run: RunFields, prefix: str) -> list[Figure]:
+    """Make the figures of one run; `prefix` tells them from another run's on the page."""
+    intensity = wording.intensity(run.intensity_g_per_kwh)
+    return [
+        Figure(
+            f"{prefix}-energy",
+            "Energy",
+            wording.energy(run.energy_kwh),
+            run.energy_kwh,
+            [
+                *_band(run.energy_kwh, run.energy_uncertainty),
+                *_shares(run),
+                *(["nothing was measured"] if run.energy_kwh is None else []),
+            ],
+        ),
+        Figure(
+            f"{prefix}-emissions",
+            "CO₂-equivalent",
+            wording.mass(run.emissions_kg),
+            run.emissions_kg,
+            [
+                f"at {intensity}, PUE {wording.number(run.pue)}",
+                wording.source(run.intensity_source, run.intensity_year),
+            ]
+            if run.emissions_kg is not None
+            else [_why_no_emissions(run)],
+        ),
+        Figure(
+            f"{prefix}-duration",
+            "Duration",
+            wording.duration(run.duration_s),
+            run.duration_s,
+            [
+                f"{wording.configuration(run.strategy, run.world_size)}, "
+                f"{wording.count(run.n_nodes, 'node')}",
+                wording.moment(run.started_at),
+            ],
+        ),
+    ]
+
+
+def equivalents(items: Sequence[Equivalent], of_last: Sequence[Equivalent] = ()) -> Markup:
+    """Make the everyday equivalents with icons and sources, the last run's beside them."""
+    last = {item.key: item.text for item in of_last}
+    cards = elements.cards(
+        Figure(
+            f"equivalent-{item.key}",
+            item.label,
+            item.text,
+            item.amount,
+            [f"last run: {last[item.key]}"] if item.key in last else [],
+            icon=_ICONS.get(item.key, "leaf"),
+        )
+        for item in items
+    )
+    names = dict.fromkeys(item.source.split(":")[0] for item in items)
+    sources = elements.details(
+        f"Sources: {'; '.join(names)}",
+        [
+            f"{item.text} {item.label}: {wording.mass(item.factor_kg)} CO₂e per {item.unit}. "
+            f"{item.source} ({item.year or 'year not given'})."
+            for item in items
+        ],
+    )
+    return Markup(cards + sources)
+
+
+def places(items: Sequence[PlaceTotals]) -> Markup:
+    """Make the table of where runs drew their electricity."""
+    most = max((item.energy_kwh or 0.0 for item in items), default=0.0)
+    return elements.table(
+        "places",
+        ["Place", "Runs", "Energy", "CO₂-equivalent", "Carbon intensity"],
+        [
+            [
+                elements.text(_place(item)),
+                elements.text(f"{item.runs:,}"),
+                elements.bar(wording.energy(item.energy_kwh), item.energy_kwh, most),
+                elements.text(wording.mass(item.emissions_kg)),
+                elements.with_note(
+                    wording.intensity(item.intensity_g_per_kwh),
+                    wording.source(item.intensity_source, item.intensity_year)
+                    if item.intensity_g_per_kwh is not None
+                    else "set CARBON_COUNTRY_ISO_CODE where trainings run",
+                ),
+            ]
+            for item in items
+        ],
+        numeric=[1, 2, 3],
+    )
+
+
+def hosted(items: Sequence[PlaceTotals]) -> str:
+    """Say in one line where everything ran."""
+    names = [wording.place(item.country_iso_code, item.region) for item in items]
+    if not names:
+        return "It is unknown where this ran."
+    return f"Infrastructure hosted in {'; '.join(names)}."
+
+
+def _band(energy_kwh: float | None, relative: float | None) -> list[str]:
+    if energy_kwh is None:
+        return []
+    if relative is None:
+        return ["uncertainty unknown"]
+    return [f"{wording.uncertainty(relative)} ({ONE_STDEV})"]
+
+
+def _shares(run: Totals | RunFields) -> list[str]:
+    parts = {"GPU": run.gpu_energy_kwh, "CPU": run.cpu_energy_kwh, "RAM": run.ram_energy_kwh}
+    if not run.energy_kwh:
+        return []
+    shares = [
+        f"{name} {'not measured' if part is None else wording.percent(part / run.energy_kwh)}"
+        for name, part in parts.items()
+    ]
+    return [", ".join(shares)]
+
+
+def _missing(runs: int, without: int) -> list[str]:
+    if not 0 < without < runs:
+        return []
+    return [f"{without:,} of {wording.count(runs, 'run')} without a figure"]
+
+
+def _why_no_emissions(run: RunFields) -> str:
+    if run.energy_kwh is None:
+        return "unknown, as no energy was measured"
+    if run.country_iso_code is None:
+        return NO_PLACE.replace("no run says where it ran", "its place is")
+    return f"no intensity is known for {wording.place(run.country_iso_code, run.region)}"
+
+
+def _place(item: PlaceTotals) -> str:
+    if item.country_iso_code is None and item.region is None:
+        return "An unknown place"
+    return wording.place(item.country_iso_code, item.region)
+
+
+def explain() -> None:
+    """Tell how every figure on the page is made, for whoever wants to know."""
+    with st.expander("How these numbers are made", icon=":material/info:"):
+        elements.show(
+            elements.facts(
+                [
+                    (
+                        "Energy",
+                        "What GPUs, CPUs and memory drew during the runs, before PUE. A GPU or CPU "
+                        "counter is read where there is one; the rest is estimated, with a wide "
+                        "band. Each run names the method of each component. Interrupted and failed "
+                        "runs count: their energy was drawn.",
+                    ),
+                    (
+                        "Uncertainty",
+                        "One standard deviation, relative. A meter's error is the same in every "
+                        "run, so the band of a total does not shrink with the number of runs.",
+                    ),
+                    (
+                        "CO₂-equivalent",
+                        "Energy × PUE × the grid's carbon intensity where the run was (location-"
+                        "based scope 2). The source and year of each intensity stand beside it. "
+                        "Where a run was is never guessed: unknown stays unknown.",
+                    ),
+                    (
+                        "Equivalents",
+                        "CO₂-equivalent divided by the published factor that stands below each.",
+                    ),
+                ]
+            )
+        )
