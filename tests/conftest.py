@@ -1,0 +1,21 @@
+"""Fixtures, each in the file of `tests/fixtures` named for what it gives."""
+
+import os
+
+import pytest
+
+# In an order in which none is imported by one before it.
+pytest_plugins = [
+    "tests.fixtures.api",
+    "tests.fixtures.nvml",
+    "tests.fixtures.tracking",
+    "tests.fixtures.browser",
+]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _away_from_the_users_own_ledger(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test, and no process of one, reads or writes what belongs to whoever runs the tests."""
+    for name in [name for name in os.environ if name.startswith("CARBON_")]:
+        del os.environ[name]
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))

@@ -1,0 +1,51 @@
+"""Reports that fill a ledger: a scaling study, odd names, nothing measured, very many runs."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from carbon.schema import EpochReport, RunReport
+from tests.factories import make_report
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ODD_NAME = "<b>bold</b> & *stars* [link](http://x) / $x^2$ :smile: ?a=1#b"
+ODD_RUN = "<img src=x onerror=document.title='owned'>"
+
+
+def scaling_study() -> Iterator[RunReport]:
+    """Two repeats of single x 1 and ddp x 2 at two places, one run failed, one place unknown."""
+    for repeat in range(2):
+        for strategy, workers, gpu in (("single", 1, 0.30), ("ddp", 2, 0.36)):
+            yield make_report(
+                project="scaling",
+                study="scaling-1",
+                strategy=strategy,
+                world_size=workers,
+                gpu_energy_kwh=gpu + 0.01 * repeat,
+                started_at=START + timedelta(hours=3 * repeat + workers),
+                country_iso_code="FRA" if repeat else "DEU",
+                intensity_g_per_kwh=56.039 if repeat else 380.95,
+                config={"batch_size": 256},
+                epochs=[
+                    EpochReport(
+                        index=i, duration_s=20.0 / workers + 0.3 * repeat, energy_kwh=gpu / 3
+                    )
+                    for i in range(3)
+                ],
+            )
+    other = {"project": "scaling", "study": "other-study"}
+    yield make_report(**other, started_at=START + timedelta(hours=9), status="failed")
+    unknown = {"country_iso_code": None, "intensity_g_per_kwh": None}
+    yield make_report(**other, **unknown, started_at=START + timedelta(hours=10))
+
+
+def other_projects(many: int) -> Iterator[RunReport]:
+    """A name full of markup, a project in which nothing was measured, one with `many` runs."""
+    yield make_report(project=ODD_NAME, name=ODD_RUN, study="<i>x</i>", tags={"<u>k</u>": "*v*"})
+    yield make_report(project="unmeasured", cpu_energy_kwh=None, ram_energy_kwh=None)
+    for i in range(many):
+        yield make_report(
+            project="many",
+            started_at=START - timedelta(days=i),
+            cpu_energy_kwh=1e-9,
+            ram_energy_kwh=None,
+        )

@@ -1,0 +1,188 @@
+"""Bodies that are refused: each with its own message, nothing of it stored."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from api.bodies import MAX_BODY_BYTES
+from carbon.schema import SCHEMA_VERSION, Problem
+from tests.factories import make_report, run_id_at
+
+REPORT = make_report(gpu_energy_kwh=0.5, metrics={"loss": 0.5})
+PATH = f"/v1/runs/{REPORT.run_id}"
+IN_TWO_DAYS = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+
+
+def body_with(changes: dict[str, Any]) -> bytes:
+    """The report as JSON with other values at dotted paths; `...` removes the field."""
+    document = json.loads(REPORT.model_dump_json())
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        place: Any = document
+        for key in parents:
+            place = place[int(key) if isinstance(place, list) else key]
+        if value is ...:
+            del place[last]
+        else:
+            place[last] = value
+    return json.dumps(document).encode()
+
+
+def refusal(client: TestClient, body: bytes, status: int) -> Problem:
+    answer = client.put(PATH, content=body)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert len(answer.content) < 20_000
+    problem = Problem.model_validate_json(answer.content)
+    assert problem.status == status
+    assert client.get("/v1/summary").json()["runs"] == 0
+    return problem
+
+
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({"nodes.0.energy_kwh": -1}, "nodes.0.energy_kwh", "greater than or equal to 0, got -1"),
+    ({"energy_kwh": float("nan")}, "energy_kwh", "finite number"),
+    ({"energy_kwh": float("inf")}, "energy_kwh", "finite number"),
+    ({"epochs.1.energy_kwh": float("nan")}, "epochs.1.energy_kwh", "finite number"),
+    ({"energy_kwh": 1e300}, "energy_kwh", "less than or equal to 9000000"),
+    ({"energy_kwh": "much"}, "energy_kwh", "valid number, unable to parse string as a number"),
+    ({"energy_kwh": 0.6}, "report", "energy_kwh is 0.6, but its components add up to 0.503"),
+    ({"emissions_kg": 9.0}, "report", "emissions_kg is 9.0, but energy_kwh x pue x intensity"),
+    ({"ended_at": "2026-03-01T11:59:59Z"}, "report", "ended_at 2026-03-01T11:59:59+00:00 is befor"),
+    ({"started_at": "2026-03-01T12:00:00"}, "started_at", "should have timezone info"),
+    ({"started_at": "yesterday"}, "started_at", "valid datetime"),
+    ({"started_at": "9999-12-31T23:59:59-12:00"}, "started_at", "not within the years 1 to 9999"),
+    (
+        {"started_at": IN_TWO_DAYS, "ended_at": None},
+        "started_at",
+        "more than a day in the future; set",
+    ),
+    ({"strategy": "banana"}, "strategy", "'ray-deepspeed' or 'other', got 'banana'"),
+    ({"status": "done"}, "status", "'running', 'completed', 'failed' or 'interrupted', got 'done'"),
+    ({"country_iso_code": "XQZ"}, "country_iso_code", "'XQZ' is not an ISO 3166-1 alpha-3"),
+    ({"country_iso_code": "de"}, "country_iso_code", "should match pattern '^[A-Z]{3}$', got 'de'"),
+    ({"project": ""}, "project", "at least 1 character"),
+    ({"project": " \t"}, "project", "at least 1 character"),
+    ({"project": "x" * 10_000_000}, "project", "at most 200 characters"),
+    ({"project": "nul\0"}, "project", "must not contain the NUL character"),
+    ({"project": ".."}, "project", "'..' cannot be the name of a project"),
+    ({"project": ...}, "project", "Field required"),
+    ({"pue": 0.9}, "pue", "greater than or equal to 1, got 0.9"),
+    ({"world_size": 0}, "world_size", "greater than or equal to 1, got 0"),
+    ({"seq": -1}, "seq", "greater than or equal to 0, got -1"),
+    ({"seq": 1.5}, "seq", "valid integer"),
+    ({"seq": 10**30}, "seq", "less than or equal to 2000000000"),
+    ({"duration_s": 1e308}, "duration_s", "less than or equal to 9000000000"),
+    ({"git_commit": "HEAD"}, "git_commit", "should match pattern"),
+    ({"run_id": "6ba7b810-9dad-41d1-80b4-00c04fd430c8"}, "run_id", "version 7 (RFC 9562), got ver"),
+    ({"run_id": "one"}, "run_id", "valid UUID"),
+    (
+        {"run_id": str(run_id_at(datetime.now(UTC)))},
+        "run_id",
+        f"path names run {REPORT.run_id}, but",
+    ),
+    ({"colour": "green"}, "colour", "Extra inputs are not permitted"),
+    ({"nodes.0.devices": [{"uuid": "GPU-0", "watts": 5}]}, "nodes.0.devices.0.watts", "not permit"),
+    ({"nodes": {}}, "nodes", "valid array"),
+    ({"epochs": [{"index": 0}]}, "epochs.0.duration_s", "Field required"),
+    ({"tags": {"a": 1}}, "tags.a", "valid string, got 1"),
+    (
+        {"schema_version": SCHEMA_VERSION + 1},
+        "schema_version",
+        "upgrade carbon-ledger on this side",
+    ),
+    ({"schema_version": 0}, "schema_version", "greater than or equal to 1, got 0"),
+]
+
+
+@pytest.mark.parametrize(("changes", "field", "message"), REFUSED, ids=lambda case: str(case)[:40])
+def test_a_bad_field_is_named_with_what_is_wrong(
+    api_client: TestClient, changes: dict[str, Any], field: str, message: str
+) -> None:
+    problem = refusal(api_client, body_with(changes), 422)
+    assert problem.title == "Unprocessable Entity"
+    assert field in [error["field"] for error in problem.errors]
+    said = next(error["message"] for error in problem.errors if error["field"] == field)
+    assert message in said
+    assert problem.errors[0]["field"] in problem.detail
+
+
+def test_a_newer_version_is_said_first_whatever_else_is_unknown(api_client: TestClient) -> None:
+    newer = {
+        "aaa": 1,
+        "energy_kwh": -1,
+        "schema_version": SCHEMA_VERSION + 1,
+        "nodes.0.colour": "green",
+    }
+    problem = refusal(api_client, body_with(newer), 422)
+    assert problem.detail.startswith(
+        f"schema_version: this report has schema version {SCHEMA_VERSION + 1}, newer than "
+    )
+    assert problem.errors[0]["field"] == "schema_version"
+    assert {"aaa", "energy_kwh", "nodes.0.colour"} < {each["field"] for each in problem.errors}
+
+
+def test_many_errors_are_counted_but_not_all_listed(api_client: TestClient) -> None:
+    epochs = [{"index": -1, "duration_s": -1}] * 5000
+    problem = refusal(api_client, body_with({"epochs": epochs}), 422)
+    assert len(problem.errors) == 20
+    assert problem.detail.endswith("(and 9999 more)")
+
+
+def test_long_names_of_unknown_fields_are_cut(api_client: TestClient) -> None:
+    problem = refusal(api_client, body_with({"k" * 10_000_000: 1}), 422)
+    assert problem.errors[0]["field"] == "k" * 197 + "..."
+
+
+MALFORMED: list[tuple[bytes, str]] = [
+    (b"", "EOF while parsing a value at line 1 column 0"),
+    (b"energy: 5", "expected value at line 1 column 1"),
+    (REPORT.model_dump_json().encode()[:-1], "EOF while parsing an object"),
+    (REPORT.model_dump_json().encode() + b"}", "trailing characters"),
+    (b'{"project": "\xff\xfe"}', "invalid unicode code point"),
+    (b'{"project": "\\ud800"}', "unexpected end of hex escape"),
+    (b"[" * 100_000, "recursion limit exceeded"),
+    (b"\x1f\x8b\x08\x00", "expected value"),
+]
+
+
+@pytest.mark.parametrize(("body", "reason"), MALFORMED, ids=lambda case: repr(case)[:30])
+def test_what_is_not_json_is_told_where(api_client: TestClient, body: bytes, reason: str) -> None:
+    problem = refusal(api_client, body, 400)
+    assert problem.detail.startswith("the body is not JSON: ")
+    assert reason in problem.detail
+
+
+@pytest.mark.parametrize("body", [b"[]", b'"run"', b"5", b"null", b"true"])
+def test_json_that_is_no_object_is_no_report(api_client: TestClient, body: bytes) -> None:
+    problem = refusal(api_client, body, 422)
+    assert problem.errors[0]["field"] == "report"
+    assert "an object" in problem.detail
+
+
+def test_a_metric_that_is_not_a_number_is_stored_as_unknown(api_client: TestClient) -> None:
+    body = body_with({"metrics": {"loss": float("nan"), "best": float("-inf")}})
+    assert b"NaN" in body
+    assert api_client.put(PATH, content=body).status_code == 201
+    assert api_client.get(PATH).json()["metrics"] == {"loss": None, "best": None}
+
+
+def test_a_body_too_large_is_refused_before_it_is_parsed(api_client: TestClient) -> None:
+    problem = refusal(api_client, b" " * (MAX_BODY_BYTES + 1), 413)
+    assert problem.detail.startswith("the body is larger than 16 MiB")
+
+
+def test_a_body_of_the_largest_size_is_taken(api_client: TestClient) -> None:
+    body = REPORT.model_dump_json().encode()
+    padded = body + b" " * (MAX_BODY_BYTES - len(body))
+    assert api_client.put(PATH, content=padded).status_code == 201
+
+
+def test_a_day_ahead_is_a_clock_and_not_the_future(api_client: TestClient) -> None:
+    body = body_with(
+        {"started_at": (datetime.now(UTC) + timedelta(hours=23)).isoformat(), "ended_at": None}
+    )
+    assert api_client.put(PATH, content=body).status_code == 201

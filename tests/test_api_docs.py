@@ -1,0 +1,50 @@
+"""The documentation page works where no other machine can be reached."""
+
+import re
+
+from starlette.testclient import TestClient
+
+from carbon.schema import Problem
+
+
+def test_the_docs_load_nothing_from_elsewhere(api_client: TestClient) -> None:
+    page = api_client.get("/docs").text
+    loaded = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert {link.rsplit(".")[-1] for link in loaded} == {"css", "js", "png"}
+    for link in loaded:
+        assert link.startswith("/")
+        assert api_client.get(link).status_code == 200
+    assert "://" not in page
+    assert '"validatorUrl": null' in page
+
+
+def test_the_schema_names_every_route_and_the_reports_fields(api_client: TestClient) -> None:
+    document = api_client.get("/openapi.json").json()
+    assert {
+        (method, path) for path, methods in document["paths"].items() for method in methods
+    } == {
+        ("put", "/v1/runs/{run_id}"),
+        ("get", "/v1/runs/{run_id}"),
+        ("get", "/v1/runs"),
+        ("get", "/v1/projects"),
+        ("get", "/v1/projects/{project}/summary"),
+        ("get", "/v1/projects/{project}/tradeoff"),
+        ("get", "/v1/summary"),
+        ("get", "/v1/grid"),
+        ("get", "/healthz"),
+    }
+    body = document["paths"]["/v1/runs/{run_id}"]["put"]["requestBody"]
+    reference = body["content"]["application/json"]["schema"]["$ref"]
+    assert reference == "#/components/schemas/RunReport"
+    report = document["components"]["schemas"]["RunReport"]
+    assert {"run_id", "energy_kwh", "nodes"} <= set(report["properties"])
+    assert "energy_kwh" not in report["required"]
+
+
+def test_every_operation_says_how_it_fails(api_client: TestClient) -> None:
+    document = api_client.get("/openapi.json").json()
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            content = operation["responses"]["default"]["content"]
+            fields = content["application/problem+json"]["schema"]["properties"]
+            assert set(fields) == set(Problem.model_fields)

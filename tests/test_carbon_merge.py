@@ -1,0 +1,194 @@
+from dataclasses import replace
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from carbon.merge import merge
+from carbon.part import Described, Ended, EpochEnded, Event, Metered, Part, Sampled, Started
+from carbon.schema import RunReport, Status
+from tests.test_carbon_part import STARTED
+
+KWH = 3.6e6
+PLACE = {"country_iso_code": "DEU", "intensity_g_per_kwh": 400.0, "pue": 1.5}
+
+
+def started(**fields: Any) -> Started:
+    return replace(STARTED, spec={"project": "digits", "strategy": "ddp"}, **fields)
+
+
+def part(
+    rank: int = 0,
+    energy_j: dict[str, float] | None = None,
+    *,
+    status: Status | None = "completed",
+    is_alive: bool = False,
+    attempt: int = 0,
+    hostname: str = "node-1",
+    started_at: str = STARTED.started_at,
+    duration_s: float = 10.0,
+    epochs: tuple[EpochEnded, ...] = (),
+    place: dict[str, Any] | None = None,
+) -> Part:
+    energy_j = energy_j or {}
+    first = started(
+        rank=rank,
+        pid=100 + rank,
+        world_size=2,
+        attempt=attempt,
+        hostname=hostname,
+        started_at=started_at,
+    )
+    meters = [
+        Metered(
+            key,
+            key[:3],  # type: ignore[arg-type]
+            f"steady_{key[:3]}",
+            0.1 if key.startswith("gpu") else 0.4,
+            key.removeprefix("gpu:") if key.startswith("gpu:") else None,
+            int(key[-1]) if key.startswith("gpu:") else None,
+            "A device",
+        )
+        for key in energy_j
+    ]
+    events: list[Event] = [
+        first,
+        Described(PLACE if place is None else place, {}),
+        *meters,
+        *epochs,
+        Sampled(duration_s, energy_j, {key: 50.0 for key in energy_j if "gpu" in key}, {}),
+    ]
+    if status is not None:
+        events.append(Ended(status, duration_s))
+    merged = Part.replay(events, is_alive=is_alive)
+    assert merged is not None
+    return merged
+
+
+def test_two_ranks_make_one_run_and_every_joule_counts_once() -> None:
+    report = merge(
+        [
+            part(1, {"gpu:GPU-1": 2 * KWH}, epochs=(EpochEnded(0, 9.0, 2 * KWH, {"loss": 9.0}),)),
+            part(
+                0,
+                {"gpu:GPU-0": 1 * KWH, "cpu": 0.5 * KWH, "ram": 0.25 * KWH},
+                epochs=(EpochEnded(0, 8.0, 1.75 * KWH, {"loss": 1.0}),),
+            ),
+        ],
+        seq=3,
+    )
+    assert report.seq == 3
+    assert (report.gpu_energy_kwh, report.cpu_energy_kwh, report.ram_energy_kwh) == (3.0, 0.5, 0.25)
+    assert report.energy_kwh == 3.75
+    assert report.emissions_kg == pytest.approx(3.75 * 1.5 * 0.4, rel=1e-12)
+    assert report.energy_uncertainty == pytest.approx((3 * 0.1 + 0.75 * 0.4) / 3.75)
+    assert report.gpu_energy_method == "steady_gpu"
+    assert report.world_size == 2
+    (node,) = report.nodes
+    assert node.ranks == [0, 1]
+    assert node.energy_kwh == 3.75
+    assert node.cpu_model == "A device"
+    assert [(d.uuid, d.index, d.energy_kwh) for d in node.devices] == [
+        ("GPU-0", 0, 1.0),
+        ("GPU-1", 1, 2.0),
+    ]
+    (epoch,) = report.epochs
+    assert (epoch.duration_s, epoch.energy_kwh, epoch.metrics) == (8.0, 3.75, {"loss": 1.0})
+    assert report.metrics == {"loss": 1.0}
+
+
+def test_a_device_measured_by_two_ranks_in_turn_is_one_device() -> None:
+    report = merge([part(0, {"gpu:GPU-0": KWH}), part(1, {"gpu:GPU-0": 3 * KWH}, duration_s=30)])
+    (device,) = report.nodes[0].devices
+    assert device.energy_kwh == 4.0 == report.gpu_energy_kwh
+    assert device.mean_utilization_percent == 50.0
+    assert report.duration_s == 30.0
+
+
+def test_what_nobody_measured_is_unknown_not_zero() -> None:
+    report = merge([part(0), part(1)])
+    assert report.energy_kwh is None
+    assert report.emissions_kg is None
+    assert report.energy_uncertainty is None
+    assert report.nodes[0].cpu_energy_kwh is None
+
+
+def test_what_was_measured_as_zero_is_zero() -> None:
+    report = merge([part(0, {"gpu:GPU-0": 0.0})])
+    assert report.gpu_energy_kwh == 0.0 == report.energy_kwh == report.emissions_kg
+    assert report.cpu_energy_kwh is None
+
+
+def test_an_unknown_place_has_energy_and_no_emissions() -> None:
+    report = merge([part(0, {"cpu": KWH}, place={"pue": 1.0})])
+    assert report.energy_kwh == 1.0
+    assert report.emissions_kg is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (("completed", False), ("completed", False), "completed"),
+        (("completed", False), (None, True), "completed"),
+        ((None, True), ("completed", False), "running"),
+        (("completed", False), ("failed", False), "failed"),
+        (("completed", False), (None, False), "interrupted"),
+        (("failed", False), (None, False), "failed"),
+        ((None, True), ("failed", False), "failed"),
+        ((None, False), (None, False), "interrupted"),
+        ((None, True), (None, True), "running"),
+    ],
+)
+def test_a_run_stands_as_its_lead_does_unless_a_rank_ended_badly(
+    first: tuple[Status | None, bool], second: tuple[Status | None, bool], expected: str
+) -> None:
+    report = merge(
+        [
+            part(0, status=first[0], is_alive=first[1]),
+            part(1, status=second[0], is_alive=second[1]),
+        ]
+    )
+    assert report.status == expected
+    assert (report.ended_at is None) == (expected == "running")
+
+
+def test_a_restart_stays_one_run_and_the_failed_attempt_counts() -> None:
+    epochs = (EpochEnded(0, 5.0, KWH, {"loss": 2.0}),)
+    report = merge(
+        [
+            part(0, {"cpu": KWH}, status="failed", epochs=epochs),
+            part(
+                0,
+                {"cpu": 2 * KWH},
+                attempt=1,
+                started_at="2026-03-01T12:01:00+00:00",
+                epochs=epochs,
+            ),
+        ]
+    )
+    assert report.status == "completed"
+    assert report.attempts == 2
+    assert report.energy_kwh == 3.0
+    assert [(n.attempt, n.energy_kwh) for n in report.nodes] == [(0, 1.0), (1, 2.0)]
+    assert [(e.attempt, e.index) for e in report.epochs] == [(0, 0), (1, 0)]
+    assert report.duration_s == 70.0
+    assert report.ended_at is not None
+    assert (report.ended_at - report.started_at).total_seconds() == 70.0
+
+
+def test_nodes_are_told_apart() -> None:
+    report = merge([part(0, {"cpu": KWH}), part(1, {"cpu": 2 * KWH}, hostname="node-2")])
+    assert [(n.hostname, n.ranks, n.energy_kwh) for n in report.nodes] == [
+        ("node-1", [0], 1.0),
+        ("node-2", [1], 2.0),
+    ]
+
+
+def test_the_order_of_parts_does_not_matter() -> None:
+    parts = [
+        part(0, {"cpu": 1.1, "gpu:GPU-0": 2.3}),
+        part(1, {"gpu:GPU-1": 3.7}),
+        part(0, {"cpu": 0.7}, attempt=1, status="failed"),
+    ]
+    reports: list[RunReport] = [merge(order) for order in permutations(parts)]
+    assert all(report == reports[0] for report in reports)

@@ -1,0 +1,301 @@
+"""The pages in a real browser on a real API: figures, addresses, odd names, a phone."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from carbon.client import Client
+from carbon.schema import Totals
+from tests.fixtures.api import serving
+from tests.fixtures.browser import Watch, open_page, settled, showing
+from tests.reports import ODD_NAME, ODD_RUN, other_projects, scaling_study
+from ui import data, wording
+
+MANY = data.RUNS_AT_MOST + 5
+PHONE = {"width": 390, "height": 844}
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A dashboard, and a client of the API it reads."""
+
+    url: str
+    client: Client
+
+    def view(self, **query: str) -> str:
+        """The address of a view."""
+        return f"{self.url}/?{urlencode(query)}"
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    """The dashboard on a ledger of four projects, for all tests that only look."""
+    with serving(tmp_path_factory.mktemp("ledger")) as api, Client(api.settings) as client:
+        for report in (*scaling_study(), *other_projects(MANY)):
+            client.put_run(report)
+        with showing(api.url) as url:
+            yield Ledger(url, client)
+
+
+def figure(page: Page, key: str) -> str:
+    """The exact value of a figure on the page."""
+    value = page.locator(f"[data-figure={key}] data").get_attribute("value")
+    assert value is not None
+    return value
+
+
+def pick(page: Page, label: str, option: str) -> None:
+    """Choose an option of a selector. By key, as its list closes when the page scrolls to it."""
+    selector = page.get_by_role("combobox", name=label)
+    selector.focus()
+    selector.press("ArrowDown")
+    page.get_by_role("option", name=option).click()
+
+
+def check_totals(page: Page, totals: Totals) -> None:
+    """Compare the figures on the page with the API's, to the last digit and as they are written."""
+    assert totals.energy_kwh is not None
+    assert float(figure(page, "energy")) == totals.energy_kwh
+    assert float(figure(page, "emissions")) == totals.emissions_kg
+    assert int(figure(page, "runs")) == totals.runs
+    energy = page.locator("[data-figure=energy]")
+    expect(energy).to_contain_text(wording.energy(totals.energy_kwh))
+    expect(energy).to_contain_text(wording.uncertainty(totals.energy_uncertainty))
+
+
+def test_the_overview_shows_what_the_api_says(ledger: Ledger, page: Page) -> None:
+    summary = ledger.client.summary()
+    open_page(page, ledger.url)
+    expect(page.locator("h1")).to_have_text("Measure Compute Emissions")
+    check_totals(page, summary)
+    shown = page.locator("[data-table=projects] tbody tr")
+    projects = ledger.client.projects()
+    assert shown.count() == len(projects) == 4
+    for row, project in zip(shown.all(), projects, strict=True):
+        expect(row).to_contain_text(project.project)
+        expect(row).to_contain_text(wording.energy(project.energy_kwh))
+        expect(row).to_contain_text(wording.mass(project.emissions_kg))
+    for equivalent in summary.equivalents:
+        card = page.locator(f"[data-figure=equivalent-{equivalent.key}]")
+        expect(card).to_contain_text(f"{equivalent.text}{equivalent.label}")
+    hosted = page.locator("[data-table=places]")
+    for place in ("Germany", "France", "An unknown place"):
+        expect(hosted).to_contain_text(place)
+
+
+def test_a_project_shows_what_the_api_says(ledger: Ledger, page: Page) -> None:
+    summary = ledger.client.summary("scaling")
+    last = summary.last_run
+    assert last is not None
+    open_page(page, ledger.view(project="scaling"))
+    totals = page.locator(".st-key-totals")
+    check_totals(page, summary)
+    expect(totals).to_contain_text("All 6 runs")
+    expect(totals).to_contain_text("Last run, completed")
+    assert float(figure(page, "last-run-energy")) == last.energy_kwh
+    assert float(figure(page, "last-run-duration")) == last.duration_s
+    assert figure(page, "last-run-emissions") == ""
+    expect(page.locator("[data-figure=last-run-emissions]")).to_contain_text(
+        "unknown, as its place is: set CARBON_COUNTRY_ISO_CODE"
+    )
+    expect(page.get_by_text("Infrastructure hosted in")).to_contain_text("France; Germany")
+    places = page.locator("[data-table=places] tbody tr")
+    for row, place in zip(places.all(), summary.places, strict=True):
+        expect(row).to_contain_text(wording.intensity(place.intensity_g_per_kwh))
+        if place.intensity_year:
+            expect(row).to_contain_text(str(place.intensity_year))
+
+
+def test_what_a_speedup_cost_is_drawn_and_said(ledger: Ledger, page: Page) -> None:
+    points = [p for p in ledger.client.tradeoff("scaling").points if p.study == "scaling-1"]
+    open_page(page, ledger.view(project="scaling", study="scaling-1"))
+    section = page.locator(".st-key-speedup")
+    labels = section.locator("svg.marks text")
+    for point in points:
+        name = wording.configuration(point.strategy, point.workers)
+        expect(labels.filter(has_text=re.compile(f"^{name}$")).first).to_be_visible()
+        row = section.locator("[data-table=tradeoff] tr").filter(has_text=name)
+        expect(row).to_contain_text("2 runs")
+        expect(row).to_contain_text("±")
+    expect(section.locator(".cl-verdict")).to_contain_text("as fast as single × 1")
+    expect(section.locator(".cl-warning")).to_contain_text("The runs of scaling-1 differ in place,")
+
+
+def test_a_single_run_is_not_shown_a_second_time_as_the_last(ledger: Ledger, page: Page) -> None:
+    open_page(page, ledger.view(project=ODD_NAME))
+    expect(page.locator(".st-key-totals")).to_contain_text("One run, completed")
+    expect(page.locator("[data-figure=equivalent-car_km]")).to_be_visible()
+    expect(page.locator("[data-figure=last-run-energy]")).to_have_count(0)
+    expect(page.get_by_text("last run: ")).to_have_count(0)
+    open_page(page, ledger.view(project="scaling", study="scaling-1"))
+    expect(page.locator("[data-figure=last-run-energy]")).to_have_count(1)
+
+
+def test_clearing_the_selector_returns_to_all_projects(ledger: Ledger, page: Page) -> None:
+    open_page(page, ledger.url)
+    page.get_by_role("link", name="scaling", exact=True).click()
+    expect(page.locator(".cl-project")).to_have_text("scaling")
+    settled(page)
+    page.locator(".st-key-project-selector").get_by_label("Clear value").click()
+    expect(page.locator("[data-table=projects]")).to_be_visible()
+    expect(page.locator(".cl-project")).to_have_count(0)
+    assert "project" not in page.url
+
+
+def test_a_project_can_be_picked_in_the_selector(ledger: Ledger, page: Page) -> None:
+    open_page(page, ledger.url)
+    pick(page, "Project", "unmeasured")
+    expect(page.locator(".cl-project")).to_have_text("unmeasured")
+    assert page.url == ledger.view(project="unmeasured")
+
+
+def test_a_shared_address_opens_the_same_view(ledger: Ledger, page: Page) -> None:
+    failed = ledger.client.runs(project="scaling", status="failed").items[0]
+    run_id = str(failed.run_id)
+    view = ledger.view(project="scaling", study="other-study", run=run_id, map="wind")
+    open_page(page, view)
+    expect(page.locator(".st-key-speedup")).to_contain_text("Only single × 1")
+    expect(page.locator(".st-key-run-details .cl-status")).to_have_text("failed")
+    expect(page.locator(".st-key-run-facts")).to_contain_text(run_id)
+    expect(page.get_by_role("combobox", name="Colour by")).to_have_value(
+        "Energy mix: share of wind"
+    )
+    assert page.url == view
+
+
+def test_a_click_on_a_bar_opens_its_run_and_is_kept_in_the_address(
+    ledger: Ledger, page: Page
+) -> None:
+    open_page(page, ledger.view(project="scaling"))
+    bars = page.locator(".st-key-runs svg.marks .mark-rect path")
+    expect(bars.first).to_be_visible()
+    bars.first.click()
+    page.wait_for_url(re.compile("run="))
+    chosen = re.sub(".*run=", "", page.url)
+    expect(page.locator(".st-key-run-facts")).to_contain_text(chosen)
+    settled(page)
+    assert chosen in {str(run.run_id) for run in ledger.client.runs(project="scaling").items}
+    # Another project has other runs.
+    pick(page, "Project", "unmeasured")
+    expect(page.locator(".cl-project")).to_have_text("unmeasured")
+    settled(page)
+    assert "run=" not in page.url
+    expect(page.locator(".cl-warning")).to_have_count(0)
+
+
+def test_names_are_shown_as_they_are_written(ledger: Ledger, page: Page, watch: Watch) -> None:
+    open_page(page, ledger.url)
+    link = page.get_by_role("link", name=ODD_NAME)
+    expect(link).to_be_visible()
+    link.click()
+    expect(page.locator(".cl-project")).to_have_text(ODD_NAME)
+    settled(page)
+    details = page.locator(".st-key-run-details")
+    expect(details.locator(".cl-status-line strong")).to_have_text(ODD_RUN)
+    expect(page.locator(".st-key-run-facts")).to_contain_text("<u>k</u>")
+    assert page.locator(".stHtml b, .stHtml i, .stHtml u, .stHtml img").count() == 0
+    assert page.title() == "Carbon Ledger"
+    assert watch.complaints == []
+
+
+@pytest.mark.parametrize("project", [None, "scaling", ODD_NAME, "unmeasured", "many"])
+def test_nothing_is_fetched_from_elsewhere_and_nothing_complains(
+    ledger: Ledger, page: Page, watch: Watch, project: str | None
+) -> None:
+    open_page(page, ledger.view(project=project) if project else ledger.url)
+    # Charts are drawn when they come into view.
+    for chart in page.locator("[data-testid=stVegaLiteChart]").all():
+        chart.scroll_into_view_if_needed()
+        expect(chart.locator("svg.marks")).to_be_visible()
+    words = page.locator("[data-testid=stMain]").inner_text()
+    assert not re.search(r"\b(nan|NaN|None|undefined|null|0\.0+ )\b", words)
+    for name in ("How these numbers are made", "Raw data", "Raw report"):
+        for summary in page.get_by_text(name, exact=True).all():
+            summary.click()
+            expect(page.locator("details[open]").last).to_be_visible()
+    settled(page)
+    assert watch.requests_elsewhere == []
+    assert watch.complaints == []
+
+
+def test_the_map_colours_countries_and_outlines_the_own_ones(ledger: Ledger, page: Page) -> None:
+    open_page(page, ledger.view(project="scaling"))
+    chart = page.locator(".st-key-world [data-testid=stVegaLiteChart]")
+    chart.scroll_into_view_if_needed()
+    expect(chart.locator("svg.marks")).to_be_visible()
+    layers = [layer.locator("path").count() for layer in chart.locator("g.mark-shape").all()]
+    assert layers[0] == 176
+    assert layers[1] > 165
+    assert layers[2] == 2
+    pick(page, "Colour by", "Energy mix: share of coal")
+    expect(chart).to_contain_text("Coal, % of generation")
+
+
+def test_a_region_is_recommended(ledger: Ledger, page: Page) -> None:
+    open_page(page, ledger.view(project="scaling"))
+    section = page.locator(".st-key-elsewhere")
+    expect(section.locator(".cl-verdict")).to_contain_text(
+        "For the energy whose place is known, the recommendation is "
+    )
+    expect(section.locator(".cl-verdict")).to_contain_text("% less")
+    expect(section).to_contain_text("annual averages of each grid, location-based")
+    section.get_by_text("Countries", exact=True).click()
+    expect(section.locator(".cl-verdict")).to_contain_text("countries it has the cleanest grid")
+    assert "elsewhere_in=Countries" in page.url
+
+
+def test_of_many_runs_the_newest_are_shown_and_the_rest_is_said(ledger: Ledger, page: Page) -> None:
+    open_page(page, ledger.view(project="many"))
+    expect(page.locator(".st-key-timeline")).to_contain_text(
+        f"The newest {data.RUNS_AT_MOST} of {MANY} runs"
+    )
+    oldest = ledger.client.runs(project="many", limit=MANY).items[-1]
+    open_page(page, ledger.view(project="many", run=str(oldest.run_id)))
+    expect(page.locator(".st-key-run-facts")).to_contain_text(str(oldest.run_id))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"project": "no such project"}, {"project": "scaling", "run": "no-such-run"}],
+    ids=["project", "run"],
+)
+def test_an_address_that_names_nothing_says_so(
+    ledger: Ledger, page: Page, query: dict[str, str]
+) -> None:
+    open_page(page, ledger.view(**query))
+    warning = page.locator(".cl-warning").filter(has_text=list(query.values())[-1])
+    expect(warning).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("project", "scheme"),
+    [(None, "dark"), ("scaling", "light"), (ODD_NAME, "dark"), ("unmeasured", "light")],
+)
+def test_a_phone_never_scrolls_sideways(
+    ledger: Ledger, browser: Browser, project: str | None, scheme: str
+) -> None:
+    with browser.new_context(viewport=PHONE, color_scheme=scheme) as context:  # type: ignore[arg-type]
+        page = context.new_page()
+        open_page(page, ledger.view(project=project) if project else ledger.url)
+        for chart in page.locator("[data-testid=stVegaLiteChart]").all():
+            chart.scroll_into_view_if_needed()
+            expect(chart.locator("svg.marks")).to_be_visible()
+        width = page.evaluate(
+            "Math.max(...Array.from(document.querySelectorAll('.stApp, .stMain *'),"
+            " element => element.getBoundingClientRect().right))"
+        )
+        assert width <= PHONE["width"]
+        background = page.evaluate(
+            "getComputedStyle(document.querySelector('.stApp')).backgroundColor"
+        )
+        lightness = sum(int(part) for part in re.findall(r"\d+", background)[:3])
+        assert lightness > 600 if scheme == "light" else lightness < 150
+
+
+def test_an_escaped_address_is_what_the_selector_makes(ledger: Ledger, page: Page) -> None:
+    open_page(page, f"{ledger.url}/?project={quote(ODD_NAME)}")
+    expect(page.locator(".cl-project")).to_have_text(ODD_NAME)
