@@ -1,0 +1,165 @@
+"""What is read back: totals, comparisons, factors, problems."""
+
+from datetime import datetime
+from uuid import UUID
+
+from carbon.schema.fields import Wire
+from carbon.schema.report import RunFields
+
+
+class Accepted(Wire):
+    """The answer to a delivered report."""
+
+    run_id: UUID
+    seq: int
+    """The sequence number the ledger now holds; higher than the one sent if that was outdated."""
+
+
+class RunPage(Wire):
+    """One page of runs, newest first."""
+
+    items: list[RunFields]
+    next_cursor: str | None = None
+
+
+class Totals(Wire):
+    """Sums over runs. Runs whose value is unknown are left out of a sum and counted beside it."""
+
+    runs: int
+    runs_without_energy: int
+    runs_without_emissions: int
+    duration_s: float
+    energy_kwh: float | None
+    gpu_energy_kwh: float | None
+    cpu_energy_kwh: float | None
+    ram_energy_kwh: float | None
+    energy_uncertainty: float | None
+    """Relative; the errors of runs are systematic and taken as fully correlated, so it is the
+    energy-weighted mean of the runs' own and does not shrink with their number."""
+    grid_energy_kwh: float | None
+    """Energy x PUE: what was drawn from the grid for it."""
+    emissions_kg: float | None
+    first_run_at: datetime | None
+    last_run_at: datetime | None
+
+
+class ProjectTotals(Totals):
+    """One project's line in the list of projects."""
+
+    project: str
+
+
+class PlaceTotals(Totals):
+    """What was drawn at one place; `intensity_g_per_kwh` is weighted by energy x PUE."""
+
+    country_iso_code: str | None
+    country_name: str | None
+    region: str | None
+    intensity_g_per_kwh: float | None
+    intensity_source: str | None
+    intensity_year: int | None
+
+
+class Equivalent(Wire):
+    """Emissions as something from everyday life.
+
+    `amount` is in `unit`; `text` is the amount as it is meant to be shown. `factor_kg` is the
+    CO2-equivalent of one unit, from `source`, for `year`.
+    """
+
+    key: str
+    label: str
+    amount: float
+    unit: str
+    text: str
+    factor_kg: float
+    source: str
+    source_url: str | None
+    year: int | None
+
+
+class Summary(Totals):
+    """All runs, or all runs of a project, in one answer."""
+
+    project: str | None
+    """None for the summary over all projects."""
+    runs_by_status: dict[str, int]
+    places: list[PlaceTotals]
+    last_run: RunFields | None
+    equivalents: list[Equivalent]
+    last_run_equivalents: list[Equivalent]
+
+
+class TradeoffPoint(Wire):
+    """One configuration of a study: what it took, what it drew, and whether anything beats it.
+
+    Means are over the completed runs of the configuration, each with the standard deviation over
+    those runs (None for a single run). An epoch's mean leaves the first epoch, the warm-up, out
+    where there is more than one. `speedup` is the baseline's epoch time over this one's and
+    `efficiency` is speedup / (workers / baseline_workers).
+    """
+
+    study: str
+    strategy: str
+    workers: int
+    runs: int
+    runs_with_energy: int
+    """How many of the runs the means of energy and of emissions are over, at most."""
+    epochs: int
+    """How many epochs the means are over, all runs together."""
+    epoch_s: float
+    epoch_s_stdev: float | None
+    energy_per_epoch_kwh: float | None
+    energy_per_epoch_kwh_stdev: float | None
+    emissions_per_epoch_kg: float | None
+    duration_s: float
+    energy_kwh: float | None
+    """Mean energy of a whole run."""
+    speedup: float
+    ideal_speedup: float
+    efficiency: float
+    baseline_strategy: str
+    baseline_workers: int
+    energy_ratio: float | None
+    """Energy per epoch over the baseline's: 1.1 costs a tenth more for the same work."""
+    on_pareto_front: bool
+    metrics: dict[str, float]
+    """Means of the runs' last metrics."""
+    last_run_at: datetime
+    """When the newest of the runs started."""
+
+
+class Tradeoff(Wire):
+    """Energy against speedup for every study of a project."""
+
+    project: str
+    points: list[TradeoffPoint]
+    differences: dict[str, list[str]]
+    """Per study, in what its runs differ besides strategy and workers, which is a reason not to
+    compare them: "config KEY", "tag KEY", "epochs", "place", "PUE"."""
+
+
+class GridFactor(Wire):
+    """The carbon intensity of one country or region, and the mix it comes from where known."""
+
+    country_iso_code: str
+    country_name: str
+    region: str | None
+    provider: str | None
+    """The cloud provider, for a cloud region."""
+    intensity_g_per_kwh: float
+    source: str
+    year: int | None
+    mix_percent: dict[str, float] | None
+    """Shares of generation: coal, gas, oil, nuclear, hydro, wind, solar, other_renewable."""
+
+
+class Problem(Wire):
+    """RFC 9457 problem details, the one shape of every error the API answers with."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, str]] = []
+    """For a refused body: `field`, the path to it, and `message`."""

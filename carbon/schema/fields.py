@@ -1,0 +1,94 @@
+"""The kinds of values that a field can hold, and the base of every wire model."""
+
+import math
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
+
+from carbon import units
+
+SCHEMA_VERSION = 1
+
+Strategy = Literal[
+    "single", "ddp", "fsdp", "deepspeed", "horovod", "ray-ddp", "ray-deepspeed", "other"
+]
+Status = Literal["running", "completed", "failed", "interrupted"]
+Component = Literal["gpu", "cpu", "ram"]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{moment.isoformat()} is in UTC not within the years 1 to 9999") from None
+
+
+def _round_energy(value: float) -> float:
+    return round(value, units.ENERGY_DECIMALS)
+
+
+def _round_mass(value: float) -> float:
+    return round(value, units.MASS_DECIMALS)
+
+
+def _round_time(value: float) -> float:
+    return round(value, units.TIME_DECIMALS)
+
+
+def _finite_or_none(value: Any) -> Any:
+    """A loss that diverged to NaN is unknown on the wire: JSON has no NaN, the run must arrive."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _without_nul(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError("must not contain the NUL character, which PostgreSQL cannot store")
+    return value
+
+
+def _is_uuid7(value: UUID) -> UUID:
+    if value.version != 7:
+        raise ValueError(f"must be a UUID of version 7 (RFC 9562), got version {value.version}")
+    return value
+
+
+Utc = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+RunId = Annotated[UUID, AfterValidator(_is_uuid7)]
+Text = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_without_nul)]
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
+    AfterValidator(_without_nul),
+]
+# A run of 9 GWh is the largest that a 64-bit count of 1e-12 kWh holds.
+EnergyKwh = Annotated[
+    float, Field(ge=0, le=9e6, allow_inf_nan=False), AfterValidator(_round_energy)
+]
+MassKg = Annotated[float, Field(ge=0, le=9e6, allow_inf_nan=False), AfterValidator(_round_mass)]
+# 285 years, for the same reason: a 64-bit count of nanoseconds.
+Seconds = Annotated[float, Field(ge=0, le=9e9, allow_inf_nan=False), AfterValidator(_round_time)]
+Fraction = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
+Index = Annotated[int, Field(ge=0, le=2_000_000_000)]
+MetricValue = Annotated[float | None, BeforeValidator(_finite_or_none)]
+ConfigValue = Annotated[Text | int | float | bool | None, BeforeValidator(_finite_or_none)]
+MAX_METRICS = 1000
+Metrics = Annotated[dict[Name, MetricValue], Field(max_length=MAX_METRICS)]
+CountryCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+
+
+class Wire(BaseModel):
+    """The base of every wire model: unknown fields are refused, instances do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)

@@ -1,0 +1,210 @@
+"""What a tracker sends: the report of a run."""
+
+import math
+from typing import Annotated, Self
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from carbon import units
+from carbon.countries import is_country
+from carbon.schema.fields import (
+    SCHEMA_VERSION,
+    ConfigValue,
+    Count,
+    CountryCode,
+    EnergyKwh,
+    Fraction,
+    Index,
+    MassKg,
+    Metrics,
+    Name,
+    Percent,
+    RunId,
+    Seconds,
+    Status,
+    Strategy,
+    Text,
+    Utc,
+    Wire,
+)
+
+
+class ComponentEnergy(Wire):
+    """Energy by component, each with the method that made it and its relative uncertainty.
+
+    A method is what a meter calls itself (`nvml_counter`, `nvml_power`, `codecarbon_cpu_load` ...);
+    several methods in one total are joined by "+". An uncertainty is relative and one standard
+    deviation wide: 0.05 is 5 %.
+    """
+
+    energy_kwh: EnergyKwh | None = None
+    gpu_energy_kwh: EnergyKwh | None = None
+    cpu_energy_kwh: EnergyKwh | None = None
+    ram_energy_kwh: EnergyKwh | None = None
+    gpu_energy_method: Text | None = None
+    cpu_energy_method: Text | None = None
+    ram_energy_method: Text | None = None
+    gpu_energy_uncertainty: Fraction | None = None
+    cpu_energy_uncertainty: Fraction | None = None
+    ram_energy_uncertainty: Fraction | None = None
+    energy_uncertainty: Fraction | None = None
+
+    @model_validator(mode="after")
+    def _total_is_the_sum(self) -> Self:
+        parts = units.add_known([self.gpu_energy_kwh, self.cpu_energy_kwh, self.ram_energy_kwh])
+        if parts is None:
+            return self
+        if self.energy_kwh is None or not math.isclose(
+            self.energy_kwh, parts, rel_tol=1e-9, abs_tol=1e-11
+        ):
+            raise ValueError(
+                f"energy_kwh is {self.energy_kwh}, but its components add up to {parts}"
+            )
+        return self
+
+
+class DeviceReport(Wire):
+    """What one accelerator drew for the run."""
+
+    uuid: Name
+    index: Index | None = None
+    name: Text | None = None
+    energy_kwh: EnergyKwh | None = None
+    energy_method: Text | None = None
+    energy_uncertainty: Fraction | None = None
+    mean_utilization_percent: Percent | None = None
+    note: Text | None = None
+    """Why a value is missing or cut short: "lost after 12 s", "MIG slices have no meter"."""
+
+
+class NodeReport(ComponentEnergy):
+    """What one host drew for one attempt of the run."""
+
+    hostname: Name
+    attempt: Index = 0
+    ranks: Annotated[list[Index], Field(max_length=100_000)] = []
+    cpu_model: Text | None = None
+    devices: Annotated[list[DeviceReport], Field(max_length=1024)] = []
+
+
+class EpochReport(Wire):
+    """One epoch: its duration on the lowest reporting rank and its energy on all of them."""
+
+    index: Index
+    attempt: Index = 0
+    duration_s: Seconds
+    energy_kwh: EnergyKwh | None = None
+    metrics: Metrics = {}
+
+
+class RunSpec(Wire):
+    """What the user says of a run before it starts."""
+
+    project: Name
+    study: Name | None = None
+    name: Name | None = None
+    strategy: Strategy | None = None
+    tags: Annotated[dict[Name, Text], Field(max_length=100)] = {}
+    config: Annotated[dict[Name, ConfigValue], Field(max_length=1000)] = {}
+
+    @field_validator("project")
+    @classmethod
+    def _project_fits_in_a_path(cls, project: str) -> str:
+        if project in (".", ".."):
+            raise ValueError(f"{project!r} cannot be the name of a project: no URL can carry it")
+        return project
+
+
+class Place(Wire):
+    """Where a run drew its electricity, and the carbon intensity used for it.
+
+    `country_iso_code` is ISO 3166-1 alpha-3. `intensity_source` and `intensity_year` say whose
+    figure it is and for which year; a place without an intensity is unknown and stays unknown.
+    """
+
+    country_iso_code: CountryCode | None = None
+    region: Name | None = None
+    intensity_g_per_kwh: Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)] | None = None
+    intensity_source: Text | None = None
+    intensity_year: Annotated[int, Field(ge=1990, le=2200)] | None = None
+    pue: Annotated[float, Field(ge=1, le=10, allow_inf_nan=False)] = 1.0
+
+    @field_validator("country_iso_code")
+    @classmethod
+    def _country_exists(cls, code: str | None) -> str | None:
+        if code is not None and not is_country(code):
+            raise ValueError(f"{code!r} is not an ISO 3166-1 alpha-3 country code")
+        return code
+
+
+class RunFields(ComponentEnergy, Place, RunSpec):
+    """Every field of a run that is not a list of its parts: what a list of runs shows."""
+
+    schema_version: Annotated[int, Field(ge=1)] = SCHEMA_VERSION
+    run_id: RunId
+    seq: Index = 0
+    """Counts the reports of a run; the server keeps the highest."""
+    status: Status
+    started_at: Utc
+    ended_at: Utc | None = None
+    duration_s: Seconds
+    world_size: Count = 1
+    n_nodes: Count = 1
+    attempts: Count = 1
+    emissions_kg: MassKg | None = None
+    metrics: Metrics = {}
+    """The last value logged of each metric."""
+    software: Annotated[dict[Name, Text], Field(max_length=100)] = {}
+    git_commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{7,64}(-dirty)?$")] | None = (
+        None
+    )
+
+    @field_validator("schema_version")
+    @classmethod
+    def _version_is_known(cls, version: int) -> int:
+        if version > SCHEMA_VERSION:
+            raise ValueError(
+                f"this report has schema version {version}, newer than "
+                f"{SCHEMA_VERSION}, the newest known here; upgrade carbon-ledger on this side"
+            )
+        return version
+
+    @model_validator(mode="after")
+    def _times_are_in_order(self) -> Self:
+        if self.ended_at is not None and self.ended_at < self.started_at:
+            raise ValueError(
+                f"ended_at {self.ended_at.isoformat()} is before started_at "
+                f"{self.started_at.isoformat()}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _emissions_follow(self) -> Self:
+        if self.emissions_kg is None:
+            return self
+        if self.energy_kwh is None or self.intensity_g_per_kwh is None:
+            raise ValueError("emissions_kg needs energy_kwh and intensity_g_per_kwh beside it")
+        expected = units.emissions_kg(self.energy_kwh, self.pue, self.intensity_g_per_kwh)
+        if not math.isclose(self.emissions_kg, expected, rel_tol=1e-9, abs_tol=1e-11):
+            raise ValueError(
+                f"emissions_kg is {self.emissions_kg}, but energy_kwh x pue x intensity_g_per_kwh "
+                f"/ 1000 is {expected}"
+            )
+        return self
+
+
+class RunReport(RunFields):
+    """One run, whole: what the tracker delivers and what `GET /v1/runs/{run_id}` returns."""
+
+    nodes: Annotated[list[NodeReport], Field(max_length=10_000)] = []
+    epochs: Annotated[list[EpochReport], Field(max_length=100_000)] = []
+
+    @field_validator("epochs")
+    @classmethod
+    def _epochs_are_told_apart(cls, epochs: list[EpochReport]) -> list[EpochReport]:
+        seen: set[tuple[int, int]] = set()
+        for epoch in epochs:
+            if (epoch.attempt, epoch.index) in seen:
+                raise ValueError(f"epoch {epoch.index} of attempt {epoch.attempt} is there twice")
+            seen.add((epoch.attempt, epoch.index))
+        return epochs
