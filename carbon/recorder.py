@@ -8,40 +8,27 @@ in either reaches the training.
 import logging
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
 from uuid import UUID
 
-from carbon import delivery, surroundings
-from carbon.errors import ApiError, SpoolError
-from carbon.merge import merge
+from carbon import surroundings
+from carbon.journal import Journal
 from carbon.metering import Metering, Sources
-from carbon.part import Committed, Described, Ended, EpochEnded, Event, Logged, Part, Started
+from carbon.part import Committed, Described, Ended, EpochEnded, Event, Logged, Started
+from carbon.reporting import Reporter
 from carbon.schema import RunReport, Status
 from carbon.settings import Settings
-from carbon.spool import HeldFile, Spool, encode
+from carbon.spool import Spool
 from carbon.topology import Topology
 
-if TYPE_CHECKING:
-    from carbon.client import Client  # httpx takes long to load: it is imported where it is used.
-
 log = logging.getLogger("carbon")
-
-COMPACT_BYTES = 1 << 20
-"""A part that has grown by more than this, and to more than twice what it was when it was last
-rewritten, is rewritten as what it says: one sample instead of all of them."""
 
 MIN_GAP_S = 0.02
 """Readings asked for by the edges of very short epochs are not taken more often than this."""
 
 COMMIT_WAIT_S = 1.0
 """How long the end of a run waits for git, off the training thread."""
-
-
-OTHERS_WAIT_S = 2.0
-"""How long a report waits for the run's other processes on the node, off the training thread."""
 
 
 @dataclass(frozen=True)
@@ -85,24 +72,18 @@ class Recorder:
         self._run_id = UUID(started.run_id)
         self._began_s = began_s
         self._settings = settings
-        self._is_first_on_node = topology.local_rank == 0
-        self._has_others = topology.world_size > 1
-        self._spool = Spool(settings.spool_dir)
-        self._metering = Metering(self._run_id, self._spool, sources, topology, began_s)
+        spool = Spool(settings.spool_dir)
+        self._journal = Journal(started, spool)
+        self._reporter = Reporter(self._journal, spool, settings, topology)
+        self._metering = Metering(self._run_id, spool, sources, topology, began_s)
         self._inbox: SimpleQueue[_Epoch | _Stop | Logged | Committed] = SimpleQueue()
         self._wake = threading.Event()
-        self._lock = threading.Lock()  # Guards `_part` and `_report`, which others may ask for.
-        self._part = Part(started)
         self._report: RunReport | None = None
         self._stop: _Stop | None = None
         self._epochs: list[_Epoch] = []
         self._announced: set[int] = set()  # Epochs that were said without their energy.
         self._sampled_s = began_s
         self._read_s = began_s
-        self._file: HeldFile | None = None
-        self._backlog: list[Event] = [started]  # What is not in the spool yet.
-        self._has_warned = False
-        self._compact_at = COMPACT_BYTES
         self._thread = threading.Thread(target=self._run, name="carbon-recorder", daemon=True)
 
     # ------------------------------------------------------------ called by the training thread
@@ -130,8 +111,7 @@ class Recorder:
 
     def report(self) -> RunReport:
         """Return the report: the final one once `settled` is set, until then what is known."""
-        with self._lock:
-            return self._report or merge([self._part])
+        return self._report or self._journal.report()
 
     # --------------------------------------------------------------------- the recorder's thread
 
@@ -145,13 +125,13 @@ class Recorder:
                 event.set()
 
     def _record(self) -> None:
-        self._write([self._described()])
-        self._write(self._metering.open())
+        self._journal.say([self._described()])
+        self._journal.say(self._metering.open())
         threading.Thread(target=self._look_around, name="carbon-look", daemon=True).start()
         while self._stop is None:
             self._wait()
             self._receive()
-            self._write(self._metering.adopt_host())
+            self._journal.say(self._metering.adopt_host())
             self._read(time.monotonic())
         self._finish(self._stop)
 
@@ -178,7 +158,7 @@ class Recorder:
                 case Logged() | Committed():
                     said.append(message)
         if said:
-            self._write(said)
+            self._journal.say(said)
 
     def _read(self, now_s: float) -> None:
         """Read what is due: everything at a sample, else what an edge or a poll asks for."""
@@ -189,15 +169,15 @@ class Recorder:
             return
         self._metering.sample_utilization(now_s - self._sampled_s)
         self._sampled_s = now_s
-        self._write([*self._ready_epochs(), self._metering.sampled(now_s)])
+        self._journal.say([*self._ready_epochs(), self._metering.sampled(now_s)])
         oldest_s = min((epoch.began_s for epoch in self._epochs), default=now_s)
         self._metering.forget_before(oldest_s - 2 * self._settings.sample_interval_s)
-        self._write(self._metering.claim(now_s))
+        self._journal.say(self._metering.claim(now_s))
 
     def _finish(self, stop: _Stop) -> None:
         self._metering.read(hosts_too=True)
         self._metering.sample_utilization(stop.at_s - self._sampled_s)
-        self._write(
+        self._journal.say(
             [
                 *self._ready_epochs(everything=True),
                 self._metering.sampled(stop.at_s),
@@ -212,14 +192,13 @@ class Recorder:
                 self._run_id,
             )
         self._metering.close()
-        self._write([self._described()])
+        self._journal.say([self._described()])
         self._await_commit()
-        if self._file is not None:
-            self._file.close()
-        self._await_others()
-        self._settle()
+        self._journal.close()
+        self._reporter.await_others()
+        self._report = self._reporter.settle()
         self.settled.set()
-        self._deliver()
+        self._reporter.deliver(self._report)
 
     def _ready_epochs(self, *, everything: bool = False) -> list[Event]:
         """Work out the epochs that every meter can answer for."""
@@ -241,34 +220,6 @@ class Recorder:
             ),
         ]
 
-    def _write(self, events: Sequence[Event]) -> None:
-        """Add events to the part, and to the spool as soon as that can be written."""
-        with self._lock:
-            for event in events:
-                self._part.apply(event)
-        self._backlog.extend(events)
-        try:
-            if self._file is None:
-                started = self._part.started
-                name = f"{started.hostname}-{started.attempt}-{started.rank}-{started.pid}"
-                self._file = self._spool.open_part(self._run_id, name)
-            size = self._file.append(encode(self._backlog))
-            self._backlog.clear()
-            # Not at the very end: leaving the block waits for that to be written.
-            if size > self._compact_at and self._part.ended is None:
-                self._compact_at = COMPACT_BYTES + 2 * self._file.replace(
-                    encode(self._part.events())
-                )
-        except (SpoolError, OSError) as error:
-            if not self._has_warned:
-                log.warning("run %s is kept in memory only for now: %s", self._run_id, error)
-            self._has_warned = True
-            # Everything is said again in a file that can be written, should there be one.
-            if self._file is not None:
-                self._file.close()
-                self._file = None
-            self._backlog = self._part.events()
-
     # ---------------------------------------------------------------------------- surroundings
 
     def _described(self) -> Described:
@@ -277,82 +228,20 @@ class Recorder:
     def _look_around(self) -> None:
         try:
             self._inbox.put(Committed(surroundings.git_commit()))
-            if self._is_first_on_node:
-                self._deliver_what_waited()
+            self._reporter.deliver_what_waited()
         except Exception as error:  # noqa: BLE001 - the outermost edge of this thread
             log.warning("what waits in the spool was not delivered: %s", error)
 
     def _await_commit(self) -> None:
         """Give git a moment where the run was shorter than its answer takes."""
         give_up_s = time.monotonic() + COMMIT_WAIT_S
-        while self._part.committed is None and time.monotonic() < give_up_s:
+        while self._journal.part.committed is None and time.monotonic() < give_up_s:
             try:
                 message = self._inbox.get(timeout=0.05)
             except Empty:
                 continue
             if isinstance(message, Committed):
-                self._write([message])
-
-    # -------------------------------------------------------------------------------- afterwards
-
-    def _await_others(self) -> None:
-        """Give the run's other processes here a moment: they leave at about the same time."""
-        if self._backlog or not self._has_others or self._part.status == "failed":
-            return  # After a failure the launcher waits for this process, to stop the others.
-        give_up_s = time.monotonic() + OTHERS_WAIT_S
-        while time.monotonic() < give_up_s and self._spool.has_living_part(self._run_id):
-            time.sleep(0.02)
-
-    def _settle(self) -> None:
-        report = None
-        if not self._backlog:
-            try:
-                with self._spool.locked(self._run_id):
-                    report = delivery.settle(self._spool, self._run_id)
-            except SpoolError as error:
-                log.warning("run %s is not merged on disk: %s", self._run_id, error)
-        with self._lock:
-            self._report = report or merge([self._part], seq=1)
-
-    def _deliver(self) -> None:
-        from carbon.client import Client
-
-        with Client(self._settings) as client:
-            if self._backlog:
-                self._deliver_from_memory(client)
-                return
-            outcome = delivery.deliver(self._spool, client, [self._run_id])
-            if self._is_first_on_node and not outcome.unreachable:
-                delivery.deliver(self._spool, client, self._others_waiting())
-        for run_id, reason, folder in outcome.rejected:
-            log.error("run %s was refused and is kept in %s: %s", run_id, folder, reason)
-        if outcome.unreachable:
-            log.info("run %s waits in the spool: %s", self._run_id, outcome.unreachable)
-
-    def _deliver_from_memory(self, client: "Client") -> None:
-        report = self.report()
-        try:
-            client.put_run(report)
-        except ApiError as error:
-            log.error(
-                "run %s is neither in the spool nor delivered: %s. Its report, to be PUT to "
-                "/v1/runs/%s: %s",
-                self._run_id,
-                error,
-                self._run_id,
-                report.model_dump_json(),
-            )
-
-    def _deliver_what_waited(self) -> None:
-        """Finish and deliver what earlier processes on this host left behind."""
-        from carbon.client import Client
-
-        if others := self._others_waiting():
-            with Client(self._settings) as client:
-                delivery.deliver(self._spool, client, others)
-
-    def _others_waiting(self) -> list[UUID]:
-        return [run_id for run_id in self._spool.waiting() if run_id != self._run_id]
+                self._journal.say([message])
 
 
 def _epoch_ended(epoch: _Epoch, energy_j: float | None) -> EpochEnded:

@@ -282,7 +282,7 @@ def test_many_epochs_do_not_slow_the_spool_down(
     tracked: Track, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What cannot be made smaller is not rewritten at every sample."""
-    monkeypatch.setattr("carbon.recorder.COMPACT_BYTES", 1000)
+    monkeypatch.setattr("carbon.journal.COMPACT_BYTES", 1000)
     rewritten: list[int] = []
     replace = HeldFile.replace
 
@@ -424,7 +424,7 @@ def test_without_a_usable_spool_training_goes_on_and_the_report_is_there(
 def test_a_long_run_keeps_a_short_file(
     tracked: Track, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("carbon.recorder.COMPACT_BYTES", 2000)
+    monkeypatch.setattr("carbon.journal.COMPACT_BYTES", 2000)
     with tracked() as run:
         for epoch in run.epochs(range(5)):
             time.sleep(0.5)

@@ -1,0 +1,78 @@
+"""One process's part in a run: what it has said so far, in memory and in the spool."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from uuid import UUID
+
+from carbon.errors import SpoolError
+from carbon.merge import merge
+from carbon.part import Event, Part, Started
+from carbon.schema import RunReport
+from carbon.spool import HeldFile, Spool, encode
+
+log = logging.getLogger("carbon")
+
+COMPACT_BYTES = 1 << 20
+"""A part that has grown by more than this, and to more than twice what it was when it was last
+rewritten, is rewritten as what it says: one sample instead of all of them."""
+
+
+class Journal:
+    """The part that `started` opens. Written by one thread; `report` may be asked by any.
+
+    Attributes:
+        part: what has been said.
+    """
+
+    def __init__(self, started: Started, spool: Spool) -> None:
+        self.part = Part(started)
+        self._run_id = UUID(started.run_id)
+        self._spool = spool
+        self._lock = threading.Lock()  # Guards `part`.
+        self._file: HeldFile | None = None
+        self._backlog: list[Event] = [started]  # What is not in the spool yet.
+        self._has_warned = False
+        self._compact_at = COMPACT_BYTES
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether everything said so far is in the spool."""
+        return not self._backlog
+
+    def say(self, events: Sequence[Event]) -> None:
+        """Add events to the part, and to the spool as soon as that can be written."""
+        with self._lock:
+            for event in events:
+                self.part.apply(event)
+        self._backlog.extend(events)
+        try:
+            if self._file is None:
+                started = self.part.started
+                name = f"{started.hostname}-{started.attempt}-{started.rank}-{started.pid}"
+                self._file = self._spool.open_part(self._run_id, name)
+            size = self._file.append(encode(self._backlog))
+            self._backlog.clear()
+            # Not at the very end: leaving the block waits for that to be written.
+            if size > self._compact_at and self.part.ended is None:
+                self._compact_at = COMPACT_BYTES + 2 * self._file.replace(
+                    encode(self.part.events())
+                )
+        except (SpoolError, OSError) as error:
+            if not self._has_warned:
+                log.warning("run %s is kept in memory only for now: %s", self._run_id, error)
+            self._has_warned = True
+            # Everything is said again in a file that can be written, should there be one.
+            self.close()
+            self._backlog = self.part.events()
+
+    def report(self, seq: int = 0) -> RunReport:
+        """Return the report of this part alone."""
+        with self._lock:
+            return merge([self.part], seq)
+
+    def close(self) -> None:
+        """Let go of the file: the part is then seen to have ended, or to have been cut off."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,95 @@
+"""What becomes of a run once its part is written: merged with the others, and delivered."""
+
+import logging
+import time
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from carbon import delivery
+from carbon.errors import ApiError, SpoolError
+from carbon.journal import Journal
+from carbon.schema import RunReport
+from carbon.settings import Settings
+from carbon.spool import Spool
+from carbon.topology import Topology
+
+if TYPE_CHECKING:
+    from carbon.client import Client  # httpx takes long to load: it is imported where it is used.
+
+log = logging.getLogger("carbon")
+
+OTHERS_WAIT_S = 2.0
+"""How long a report waits for the run's other processes on the node, off the training thread."""
+
+
+class Reporter:
+    """Settles and delivers one process's run; used off the training thread alone."""
+
+    def __init__(self, journal: Journal, spool: Spool, settings: Settings, place: Topology) -> None:
+        self._journal = journal
+        self._run_id = journal.part.run_id
+        self._spool = spool
+        self._settings = settings
+        self._is_first_on_node = place.local_rank == 0
+        self._has_others = place.world_size > 1
+
+    def deliver_what_waited(self) -> None:
+        """Finish and deliver what earlier processes on this host left behind; one a node does."""
+        from carbon.client import Client
+
+        if self._is_first_on_node and (others := self._others_waiting()):
+            with Client(self._settings) as client:
+                delivery.deliver(self._spool, client, others)
+
+    def await_others(self) -> None:
+        """Give the run's other processes here a moment: they leave at about the same time."""
+        if not self._journal.is_on_disk or not self._has_others:
+            return
+        if self._journal.part.status == "failed":
+            return  # The launcher waits for this process, to stop the others.
+        give_up_s = time.monotonic() + OTHERS_WAIT_S
+        while time.monotonic() < give_up_s and self._spool.has_living_part(self._run_id):
+            time.sleep(0.02)
+
+    def settle(self) -> RunReport:
+        """Merge the run's parts, on disk where that is possible, and return the report."""
+        report = None
+        if self._journal.is_on_disk:
+            try:
+                with self._spool.locked(self._run_id):
+                    report = delivery.settle(self._spool, self._run_id)
+            except SpoolError as error:
+                log.warning("run %s is not merged on disk: %s", self._run_id, error)
+        return report or self._journal.report(seq=1)
+
+    def deliver(self, report: RunReport) -> None:
+        """Try to deliver the run, and with it what else waits here."""
+        from carbon.client import Client
+
+        with Client(self._settings) as client:
+            if not self._journal.is_on_disk:
+                self._deliver_from_memory(client, report)
+                return
+            outcome = delivery.deliver(self._spool, client, [self._run_id])
+            if self._is_first_on_node and not outcome.unreachable:
+                delivery.deliver(self._spool, client, self._others_waiting())
+        for run_id, reason, folder in outcome.rejected:
+            log.error("run %s was refused and is kept in %s: %s", run_id, folder, reason)
+        if outcome.unreachable:
+            log.info("run %s waits in the spool: %s", self._run_id, outcome.unreachable)
+
+    def _deliver_from_memory(self, client: "Client", report: RunReport) -> None:
+        try:
+            client.put_run(report)
+        except ApiError as error:
+            log.error(
+                "run %s is neither in the spool nor delivered: %s. Its report, to be PUT to "
+                "/v1/runs/%s: %s",
+                self._run_id,
+                error,
+                self._run_id,
+                report.model_dump_json(),
+            )
+
+    def _others_waiting(self) -> list[UUID]:
+        return [run_id for run_id in self._spool.waiting() if run_id != self._run_id]
