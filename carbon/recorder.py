@@ -81,6 +81,7 @@ class Recorder:
         self._report: RunReport | None = None
         self._stop: _Stop | None = None
         self._epochs: list[_Epoch] = []
+        self._epoch_began_s: float | None = None  # Of the one under way.
         self._announced: set[int] = set()  # Epochs that were said without their energy.
         self._sampled_s = began_s
         self._read_s = began_s
@@ -92,11 +93,16 @@ class Recorder:
         """Begin to record."""
         self._thread.start()
 
+    def epoch_began(self, at_s: float) -> None:
+        """Note that an epoch is under way, for what was read since to be kept."""
+        self._epoch_began_s = at_s
+
     def epoch_ended(
         self, index: int, began_s: float, ended_s: float, metrics: dict[str, float | None]
     ) -> None:
         """Note an epoch by its two moments; its energy is worked out later."""
         self._inbox.put(_Epoch(index, began_s, ended_s, metrics))
+        self._epoch_began_s = None
         self._wake.set()
 
     def logged(self, metrics: dict[str, float | None]) -> None:
@@ -130,9 +136,11 @@ class Recorder:
         threading.Thread(target=self._look_around, name="carbon-look", daemon=True).start()
         while self._stop is None:
             self._wait()
+            # Asked first: an epoch that ends in between is then received.
+            epoch_began_s = self._epoch_began_s
             self._receive()
             self._journal.say(self._metering.adopt_host())
-            self._read(time.monotonic())
+            self._read(time.monotonic(), epoch_began_s)
         self._finish(self._stop)
 
     def _wait(self) -> None:
@@ -160,7 +168,7 @@ class Recorder:
         if said:
             self._journal.say(said)
 
-    def _read(self, now_s: float) -> None:
+    def _read(self, now_s: float, epoch_began_s: float | None) -> None:
         """Read what is due: everything at a sample, else what an edge or a poll asks for."""
         is_sample = now_s - self._sampled_s >= self._settings.sample_interval_s
         self._metering.read(hosts_too=is_sample)
@@ -168,15 +176,18 @@ class Recorder:
         if not is_sample:
             return
         self._metering.sample_utilization(now_s - self._sampled_s)
+        self._metering.divide(now_s)
         self._sampled_s = now_s
         self._journal.say([*self._ready_epochs(), self._metering.sampled(now_s)])
-        oldest_s = min((epoch.began_s for epoch in self._epochs), default=now_s)
+        under_way_s = now_s if epoch_began_s is None else epoch_began_s
+        oldest_s = min(under_way_s, *(epoch.began_s for epoch in self._epochs), now_s)
         self._metering.forget_before(oldest_s - 2 * self._settings.sample_interval_s)
         self._journal.say(self._metering.claim(now_s))
 
     def _finish(self, stop: _Stop) -> None:
         self._metering.read(hosts_too=True)
         self._metering.sample_utilization(stop.at_s - self._sampled_s)
+        self._metering.divide(stop.at_s)
         self._journal.say(
             [
                 *self._ready_epochs(everything=True),
@@ -191,7 +202,7 @@ class Recorder:
                 "and RAM energy is unknown; what is found is kept for the next run",
                 self._run_id,
             )
-        self._metering.close()
+        self._metering.close(stop.at_s)
         self._journal.say([self._described()])
         self._await_commit()
         self._journal.close()

@@ -213,6 +213,7 @@ class Run:
             self._close_epoch()
             epoch = self._epoch = _OpenEpoch(self._epochs_begun, time.monotonic())
             self._epochs_begun += 1
+            self._recorder.epoch_began(epoch.began_s)
             try:
                 yield item
             except GeneratorExit:
