@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from carbon import process_tree, sharing
 from carbon.errors import SpoolError
 from carbon.meters.base import Meter
+from carbon.neighbours import Neighbours, Usage
 from carbon.part import Metered, Sampled
 from carbon.settings import Settings
 from carbon.spool import HeldFile, Spool
@@ -19,6 +21,9 @@ log = logging.getLogger("carbon")
 
 HOST = "host"
 """The claim on the host's own energy, CPU and RAM together."""
+
+PATIENCE_S = 5.0
+"""How long a run that shares a device is waited for before what it used last is taken to go on."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,9 @@ class Metering:
         self._claims: dict[str, HeldFile | None] = {}
         self._host: list[Meter] | None = None  # Set once, by the thread that opens it.
         self._host_since_s: float | None = None
+        self._neighbours = Neighbours(run_id, spool, began_s)
+        self._capacity = sharing.capacity()
+        self._divided_s = began_s  # Up to here nobody has anything more to say.
 
     @property
     def host_is_opening(self) -> bool:
@@ -74,11 +82,13 @@ class Metering:
 
     @property
     def covered_s(self) -> float:
-        """The moment up to which every meter answers."""
-        return min((w.covers_until_s for w in self.windows.values()), default=float("inf"))
+        """The moment up to which every meter answers, and every run that shares one."""
+        divided_s = self._divided_s if self._neighbours.are_of_other_runs else float("inf")
+        return min(divided_s, *(w.covers_until_s for w in self.windows.values()), float("inf"))
 
     def open(self) -> list[Metered]:
         """Open what can be opened at once and begin to open the rest."""
+        self._neighbours.enter(self._began_s)
         for meter in self._sources.accelerators():
             self._unclaimed[f"gpu:{meter.device.uuid if meter.device else 'unknown'}"] = meter
         return self.claim(self._began_s)
@@ -93,6 +103,10 @@ class Metering:
         if HOST not in self._claims and self._claimed(HOST):
             self._host_since_s = since_s
             threading.Thread(target=self._open_host, name="carbon-host", daemon=True).start()
+        entered = {key: since_s for key in self._claims if key not in self._neighbours.card.keys}
+        if entered:
+            self._neighbours.card.keys |= entered
+            self._neighbours.say(since_s)
         return taken
 
     def adopt_host(self) -> list[Metered]:
@@ -110,6 +124,29 @@ class Metering:
         for window in self.windows.values():
             if hosts_too or window.meter.component == "gpu":
                 window.read()
+
+    def divide(self, now_s: float) -> None:
+        """Work out what other runs on this host take of what is measured here, up to now."""
+        self._neighbours.look(now_s)
+        if not self._neighbours.are_of_other_runs:
+            self._divided_s = now_s
+            return
+        card = self._neighbours.card
+        if HOST in self._claims:
+            used = process_tree.used_by(self._neighbours.pids_of(card.run_id))
+            if used is not None:
+                card.usages.append(Usage(now_s, used.cpu_s, used.memory_b))
+        self._neighbours.say(now_s)
+        cards = [card, *self._neighbours.others]
+        known_s = now_s
+        for key, window in self.windows.items():
+            claim = key if window.meter.component == "gpu" else HOST
+            component, between_s = window.meter.component, (self._divided_s, now_s)
+            shares = sharing.divide(cards, card.run_id, claim, component, self._capacity, between_s)
+            window.share(self._divided_s, shares)
+            if component != "gpu":
+                known_s = min(known_s, sharing.known_until_s(cards, claim, now_s, PATIENCE_S))
+        self._divided_s = max(known_s, self._divided_s)
 
     def sample_utilization(self, covers_s: float) -> None:
         """Take the utilisation of this moment to stand for the last `covers_s` seconds."""
@@ -151,10 +188,11 @@ class Metering:
     def forget_before(self, t_s: float) -> None:
         """Free the readings before a moment; totals are not touched."""
         for window in self.windows.values():
-            window.forget_before(t_s)
+            window.forget_before(min(t_s, self._divided_s))
 
-    def close(self) -> None:
-        """Release every device, for another process of the run to claim."""
+    def close(self, at_s: float) -> None:
+        """Release every device, for another process of the run to claim, as of the run's end."""
+        self._neighbours.leave(at_s)
         for meter in (*(w.meter for w in self.windows.values()), *self._unclaimed.values()):
             meter.close()
         for claim in self._claims.values():

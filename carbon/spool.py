@@ -171,7 +171,7 @@ class Spool:
         with self._errors():
             for path in sorted(self._folder("runs", run_id).glob("part-*.jsonl")):
                 # Asked before it is read: a part that ends in between is then seen to have ended.
-                is_alive = _is_held(path)
+                is_alive = is_held(path)
                 part = Part.replay(_events(path), is_alive=is_alive)
                 if part is not None:
                     found.append(part)
@@ -180,7 +180,7 @@ class Spool:
     def has_living_part(self, run_id: UUID) -> bool:
         """Tell whether a process still holds its part of the run."""
         with self._errors():
-            return any(_is_held(path) for path in self._folder("runs", run_id).glob("part-*.jsonl"))
+            return any(is_held(path) for path in self._folder("runs", run_id).glob("part-*.jsonl"))
 
     def report(self, run_id: UUID) -> RunReport | None:
         """Read the report written last, or None where there is none that can be read."""
@@ -278,8 +278,12 @@ def _events(path: Path) -> Iterator[Event]:
                 yield from_line(line)
 
 
-def _is_held(path: Path) -> bool:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def is_held(path: Path) -> bool:
+    """Tell whether a living process holds the lock on a file; a file that is gone nobody holds."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,8 +1,12 @@
 """A meter as one part of a run sees it: energy and utilisation since the part took it over."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from carbon.curve import EDGE_SPAN_S, Curve
 from carbon.meters.base import Meter
 from carbon.part import Metered
+from carbon.sharing import Share
 
 
 class MeterWindow:
@@ -18,6 +22,8 @@ class MeterWindow:
         self._curve = Curve()
         self._first_s: float | None = None
         self._base_j: float | None = None
+        self._shares: list[Share] = []  # Where other runs take part of it.
+        self._given_j = 0.0  # What they have taken of what is forgotten.
         self._utilization_s: float = 0.0
         self._utilization_percent_s: float = 0.0
 
@@ -53,21 +59,48 @@ class MeterWindow:
             return None
         return min(self._utilization_percent_s / self._utilization_s, 100.0)
 
+    def share(self, from_s: float, shares: Sequence[Share]) -> None:
+        """Take less than all where other runs share; replaces what was said of `from_s` and on."""
+        kept = (share for share in self._shares if share.from_s < from_s)
+        self._shares = [replace(share, until_s=min(share.until_s, from_s)) for share in kept]
+        self._shares.extend(shares)
+
     def total_j(self, until_s: float) -> float | None:
-        """Return the energy since the window opened, in joules."""
-        base_j, end_j = self._base(), self._curve.at(max(until_s, self.since_s))
-        return None if base_j is None or end_j is None else max(end_j - base_j, 0.0)
+        """Return the run's energy since the window opened, in joules."""
+        until_s = max(until_s, self.since_s)
+        base_j, end_j = self._base(), self._curve.at(until_s)
+        if base_j is None or end_j is None:
+            return None
+        given_j = self._given_j + self._given_away_j(self.since_s, until_s)
+        return max(end_j - base_j - given_j, 0.0)
 
     def energy_j(self, from_s: float, until_s: float) -> float | None:
-        """Return the energy between two moments; what lies before the window opened is not its."""
-        start_j = self._curve.at(max(from_s, self.since_s))
-        end_j = self._curve.at(max(until_s, self.since_s))
-        return None if start_j is None or end_j is None else max(end_j - start_j, 0.0)
+        """Return the run's energy between two moments; what lies before the window is not its."""
+        from_s, until_s = max(from_s, self.since_s), max(until_s, self.since_s)
+        start_j, end_j = self._curve.at(from_s), self._curve.at(until_s)
+        if start_j is None or end_j is None:
+            return None
+        return max(end_j - start_j - self._given_away_j(from_s, until_s), 0.0)
 
     def forget_before(self, t_s: float) -> None:
         """Free the readings before `t_s`; the total is not touched."""
-        if self._base_j is not None:
-            self._curve.forget_before(t_s)
+        if self._base_j is None:
+            return
+        past = [share for share in self._shares if share.until_s <= t_s]
+        if past:
+            self._given_j += self._given_away_j(self.since_s, past[-1].until_s)
+            self._shares = self._shares[len(past) :]
+        # What is still to be shared is still to be known.
+        self._curve.forget_before(min([t_s, *(share.from_s for share in self._shares[:1])]))
+
+    def _given_away_j(self, from_s: float, until_s: float) -> float:
+        given_j = 0.0
+        for share in self._shares:
+            start_j = self._curve.at(max(share.from_s, from_s))
+            end_j = self._curve.at(min(share.until_s, until_s))
+            if start_j is not None and end_j is not None and end_j > start_j:
+                given_j += (1 - share.fraction) * (end_j - start_j)
+        return given_j
 
     def _base(self) -> float | None:
         """The meter's count when the window opened; provisional until it has run for a while."""
