@@ -125,7 +125,9 @@ def test_runs_of_several_processes_add_up_and_the_busy_one_has_more(
     assert total_j == pytest.approx(POWER_W * together_s(list(reports.values())), rel=0.02)
     for report in reports.values():
         epochs = [units.joules_from_kwh(epoch.energy_kwh or 0) for epoch in report.epochs]
-        assert sum(epochs) == pytest.approx(joules(report), rel=0.015)
+        between_s = report.duration_s - sum(epoch.duration_s for epoch in report.epochs)
+        between_j = joules(report) - sum(epochs)
+        assert -0.5 <= between_j <= POWER_W * between_s + 0.5
 
     def cpu_w(project: str) -> float:
         energy_kwh = reports[project].cpu_energy_kwh or 0.0
