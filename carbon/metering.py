@@ -25,6 +25,9 @@ HOST = "host"
 PATIENCE_S = 5.0
 """How long a run that shares a device is waited for before what it used last is taken to go on."""
 
+NOTICE_S = 1.0
+"""How long after it began to measure a process may be seen first, on a machine that is busy."""
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -129,7 +132,7 @@ class Metering:
         """Work out what other runs on this host take of what is measured here, up to now."""
         self._neighbours.look(now_s)
         if not self._neighbours.are_of_other_runs:
-            self._divided_s = now_s
+            self._divided_s = max(self._divided_s, now_s - NOTICE_S)
             return
         card = self._neighbours.card
         if HOST in self._claims:
@@ -138,7 +141,7 @@ class Metering:
                 card.usages.append(Usage(now_s, used.cpu_s, used.memory_b))
         self._neighbours.say(now_s)
         cards = [card, *self._neighbours.others]
-        known_s = now_s
+        known_s = now_s - NOTICE_S
         for key, window in self.windows.items():
             claim = key if window.meter.component == "gpu" else HOST
             component, between_s = window.meter.component, (self._divided_s, now_s)
