@@ -205,7 +205,8 @@ class Metering:
     def _claimed(self, key: str) -> bool:
         held = None
         try:
-            held = self._spool.claim(self._run_id, key)
+            # Nodes may share the spool, and each has a host to measure.
+            held = self._spool.claim(self._run_id, f"{self._topology.hostname}-{key}")
         except SpoolError:
             # Without a spool processes cannot agree; the first of a node then reads all of it.
             if self._topology.local_rank != 0:

@@ -8,7 +8,8 @@ in either reaches the training.
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from uuid import UUID
 
@@ -64,18 +65,25 @@ class Recorder:
         settings: Settings,
         topology: Topology,
         sources: Sources,
+        find_run_id: Callable[[], UUID] | None = None,
     ) -> None:
+        """Prepare to record; `find_run_id` is asked, off the training thread, for the run's id.
+
+        Without it the id in `started` stands.
+        """
         self.is_stopping = False
         self.written = threading.Event()
         self.settled = threading.Event()
         self.delivered = threading.Event()
-        self._run_id = UUID(started.run_id)
         self._began_s = began_s
         self._settings = settings
-        spool = Spool(settings.spool_dir)
-        self._journal = Journal(started, spool)
-        self._reporter = Reporter(self._journal, spool, settings, topology)
-        self._metering = Metering(self._run_id, spool, sources, topology, began_s)
+        self._topology = topology
+        self._sources = sources
+        self._find_run_id = find_run_id
+        self._started = started
+        self._is_known = threading.Event()
+        if find_run_id is None:
+            self._know(UUID(started.run_id))
         self._inbox: SimpleQueue[_Epoch | _Stop | Logged | Committed] = SimpleQueue()
         self._wake = threading.Event()
         self._report: RunReport | None = None
@@ -115,20 +123,41 @@ class Recorder:
         self._inbox.put(_Stop(status, at_s))
         self._wake.set()
 
+    @property
+    def run_id(self) -> UUID:
+        """The run's id; waits while it is being found."""
+        self._is_known.wait()
+        return self._run_id
+
     def report(self) -> RunReport:
         """Return the report: the final one once `settled` is set, until then what is known."""
+        self._is_known.wait()
         return self._report or self._journal.report()
 
     # --------------------------------------------------------------------- the recorder's thread
 
     def _run(self) -> None:
         try:
+            if self._find_run_id is not None:
+                self._know(self._find_run_id())
             self._record()
         except Exception:  # The outermost edge: a fault of ours must not disturb the training.
-            log.exception("tracking run %s stopped early", self._run_id)
+            log.exception("tracking run %s stopped early", self._started.run_id)
         finally:
+            if not self._is_known.is_set():
+                self._know(UUID(self._started.run_id))
             for event in (self.written, self.settled, self.delivered):
                 event.set()
+
+    def _know(self, run_id: UUID) -> None:
+        """Open what goes by the run's id."""
+        self._run_id = run_id
+        self._started = replace(self._started, run_id=str(run_id))
+        spool = Spool(self._settings.spool_dir)
+        self._journal = Journal(self._started, spool)
+        self._reporter = Reporter(self._journal, spool, self._settings, self._topology)
+        self._metering = Metering(run_id, spool, self._sources, self._topology, self._began_s)
+        self._is_known.set()
 
     def _record(self) -> None:
         self._journal.say([self._described()])

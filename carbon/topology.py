@@ -13,6 +13,10 @@ from pathlib import Path
 
 _ALONE = "alone"
 
+# Job and step of a cluster, a name with host and process number in it, an address with a port that
+# the system chose. torchrun's own id is the user's to choose, and often the same every time.
+_NAMED = frozenset({"slurm", "openmpi", "horovod"})
+
 
 @dataclass(frozen=True)
 class Topology:
@@ -43,6 +47,11 @@ class Topology:
     def is_launched(self) -> bool:
         """Whether other processes may belong to the same run."""
         return self.launcher != _ALONE
+
+    @property
+    def has_shared_id(self) -> bool:
+        """Whether `launch_id` is the same on all nodes and no other launch's of about that time."""
+        return self.launcher in _NAMED and bool(self.launch_id.strip("/"))
 
 
 @dataclass(frozen=True)
@@ -98,7 +107,7 @@ _LAUNCHERS = (
         "SLURM_LOCALID",
         n_nodes="SLURM_STEP_NUM_NODES",
         attempt="SLURM_RESTART_COUNT",
-        launch_id=("SLURM_JOB_ID", "SLURM_STEP_ID"),
+        launch_id=("SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_STEP_ID"),
         # A batch script sees the job's task count too, but only `srun` starts that many tasks.
         needs=("SLURM_STEP_ID",),
     ),
@@ -172,6 +181,16 @@ def launcher_process() -> LauncherProcess:
         pass  # Not Linux.
     # Coarse, about 17 minutes, so that ranks that see the clock before and after a step agree.
     return LauncherProcess(f"{pid}/{ticks}", int(created_s * 1000) >> 20 << 20)
+
+
+def launch_day_ms() -> int:
+    """Return about when this launch began, Unix time in ms, as coarse as all its nodes can know.
+
+    In steps of a day and a half, from the start of this process's parent: launches whose names come
+    back after that are told apart, and a launch during which a step falls, within the second or so
+    that its nodes need to start, is one run a node.
+    """
+    return launcher_process().started_at_ms >> 27 << 27
 
 
 def _from_torch(environ: Mapping[str, str], hostname: str) -> Topology | None:

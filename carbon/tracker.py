@@ -20,6 +20,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from carbon import topology
+from carbon.agreement import agree
 from carbon.errors import UsageError
 from carbon.metering import Sources, machine_sources
 from carbon.part import Started
@@ -28,7 +29,7 @@ from carbon.recorder import Recorder
 from carbon.run_id import new_run_id, shared_run_id
 from carbon.schema import RunReport, RunSpec, Status, Strategy
 from carbon.settings import Settings, load
-from carbon.topology import launcher_process
+from carbon.topology import launch_day_ms, launcher_process
 
 log = logging.getLogger("carbon")
 
@@ -169,25 +170,22 @@ class _OpenEpoch:
 
 
 class Run:
-    """A run while it is tracked, and its report afterwards. Made by `carbon.track`.
-
-    Attributes:
-        run_id: a UUID of version 7, the same in all processes of the run.
-    """
+    """A run while it is tracked, and its report afterwards. Made by `carbon.track`."""
 
     def __init__(self, spec: RunSpec, settings: Settings, sources: Sources | None) -> None:
         self._began_s = time.monotonic()
         place = topology.detect(os.environ)
         if spec.strategy is None and place.world_size == 1:
             spec = spec.model_copy(update={"strategy": "single"})
-        self.run_id: UUID = _run_id(spec, place)
+        run_key = _run_key(spec)
+        run_id = _run_id(run_key, place)
         self._owner_pid = os.getpid()
         self._epoch: _OpenEpoch | None = None
         self._epochs_begun = 0
         self._names = MetricNames()
         self._ended = False
         started = Started(
-            run_id=str(self.run_id),
+            run_id=str(run_id),
             started_at=datetime.now(UTC).isoformat(),
             spec=spec.model_dump(mode="json"),
             hostname=place.hostname,
@@ -197,11 +195,28 @@ class Run:
             n_nodes=place.n_nodes,
             attempt=place.attempt,
         )
+
+        def agreed() -> UUID:
+            return agree(repr(run_key), run_id, os.environ) or run_id
+
         self._recorder = Recorder(
-            started, self._began_s, settings, place, sources or machine_sources(settings)
+            started,
+            self._began_s,
+            settings,
+            place,
+            sources or machine_sources(settings),
+            agreed if place.n_nodes > 1 and not place.has_shared_id else None,
         )
         _await_at_exit(self._recorder)
         self._recorder.start()
+
+    @property
+    def run_id(self) -> UUID:
+        """A UUID of version 7, the same in all processes of the run.
+
+        Where nodes have yet to agree on it, this waits for them, a second or two at most.
+        """
+        return self._recorder.run_id
 
     def epochs(self, items: Iterable[T]) -> Iterator[T]:
         """Go through `items`, usually epoch numbers, and measure each round as one epoch.
@@ -297,19 +312,28 @@ def _status_of(error: BaseException | None) -> Status:
             return "failed"
 
 
-def _run_id(spec: RunSpec, place: topology.Topology) -> UUID:
-    """Make the run's id: random for a process alone, else the same in every process of the launch.
-
-    The processes of a launch share their parent and enter the same runs in the same order.
-    """
-    if not place.is_launched:
-        return new_run_id()
+def _run_key(spec: RunSpec) -> tuple[str | int | None, ...]:
+    """Tell a run from the others of a launch, whose processes enter the same in the same order."""
     with _ordinals_lock:
         what = (spec.project, spec.study, spec.name)
         ordinal = _ordinals[what] = _ordinals.get(what, -1) + 1
+    return (*what, ordinal)
+
+
+def _run_id(run_key: tuple[str | int | None, ...], place: topology.Topology) -> UUID:
+    """Make the run's id: random for a process alone, else the same in the processes of a launch.
+
+    Where the launch has a name that all nodes know, it is the same on all of them. Elsewhere it is
+    on one node, whose processes share their parent.
+    """
+    if not place.is_launched:
+        return new_run_id()
+    if place.n_nodes > 1 and place.has_shared_id:
+        key = (place.launcher, place.launch_id, run_key)
+        return shared_run_id(launch_day_ms(), repr(key))
     parent = launcher_process()
     launch = (place.hostname, parent.identity, place.launcher, place.launch_id)
-    return shared_run_id(parent.started_at_ms, repr((launch, what, ordinal)))
+    return shared_run_id(parent.started_at_ms, repr((launch, run_key)))
 
 
 def _why(error: ValidationError) -> str:

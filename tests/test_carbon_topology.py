@@ -110,7 +110,7 @@ RAY = {
                 local_world_size=None,
                 n_nodes=2,
                 launcher="slurm",
-                launch_id="77/0",
+                launch_id="/77/0",
             ),
             id="slurm",
         ),
