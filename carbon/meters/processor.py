@@ -30,12 +30,15 @@ def _validity() -> dict[str, Any]:
     return {
         "codecarbon": importlib.metadata.version("codecarbon"),
         "cpu_count": os.cpu_count(),
-        "kernel_cpu_model": _kernel_cpu_model(),
+        "kernel_cpu_model": kernel_cpu_model(),
     }
 
 
-def _kernel_cpu_model() -> str:
-    """Return the processor's name as the kernel has it, to tell hosts that share a directory."""
+def kernel_cpu_model() -> str | None:
+    """Return the processor's name as the kernel has it, or None where it has none.
+
+    It tells hosts that share a directory, and is the name in reports where CodeCarbon is not asked.
+    """
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
             for line in lines:
@@ -43,7 +46,7 @@ def _kernel_cpu_model() -> str:
                     return line.partition(":")[2].strip()
     except OSError:
         pass
-    return platform.processor()
+    return platform.processor() or None
 
 
 def load(cache_file: Path | None) -> Processor | None:
