@@ -1,10 +1,13 @@
 """The meters of one process's part in a run: which it holds, since when, and what they say."""
 
+import functools
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from carbon import process_tree, sharing
@@ -16,6 +19,9 @@ from carbon.settings import Settings
 from carbon.spool import HeldFile, Spool
 from carbon.topology import Topology
 from carbon.window import MeterWindow
+
+if TYPE_CHECKING:
+    from carbon.meters import jetson
 
 log = logging.getLogger("carbon")
 
@@ -41,15 +47,25 @@ class Sources:
 def machine_sources(settings: Settings) -> Sources:
     """Return the meters of this machine."""
 
-    def accelerators() -> Sequence[Meter]:
-        from carbon.meters import nvml
+    @functools.cache
+    def board() -> "jetson.Board | None":
+        from carbon.meters import jetson
 
-        return nvml.open_meters(os.environ)
+        return jetson.open_board()
+
+    def accelerators() -> Sequence[Meter]:
+        from carbon.meters import amd, jetson, nvml
+
+        # A Jetson's driver answers to NVML as well, but knows no energy.
+        if jetson.is_jetson():
+            rails = board()
+            return [*rails.accelerators()] if rails else []
+        return [*nvml.open_meters(os.environ), *amd.open_meters(os.environ)]
 
     def host() -> Sequence[Meter]:
-        from carbon.meters import codecarbon
+        from carbon.meters import host as host_meters
 
-        return codecarbon.open_host_meters(settings.spool_dir / "host.json")
+        return host_meters.open_meters(settings.spool_dir / "host.json", board())
 
     return Sources(accelerators, host)
 
@@ -120,12 +136,13 @@ class Metering:
         return [self._open_window(meter.component, meter, since_s) for meter in self._host]
 
     def read(self, *, hosts_too: bool) -> None:
-        """Read the accelerators, and the host's meters where asked for.
+        """Read the accelerators, and the host's meters where asked for or where one is due.
 
         A host's estimate averages the load since the last reading: short stretches are noise.
         """
+        now_s = time.monotonic()
         for window in self.windows.values():
-            if hosts_too or window.meter.component == "gpu":
+            if hosts_too or window.meter.component == "gpu" or window.next_poll_s <= now_s:
                 window.read()
 
     def divide(self, now_s: float) -> None:
@@ -157,17 +174,8 @@ class Metering:
             window.sample_utilization(covers_s)
 
     def next_poll_s(self) -> float:
-        """Return the moment by which a meter that integrates power wants to be read again."""
-        return min(
-            (
-                window.last_reading_s + window.meter.poll_interval_s
-                for window in self.windows.values()
-                if window.meter.component == "gpu"
-                and window.meter.poll_interval_s is not None
-                and window.last_reading_s is not None
-            ),
-            default=float("inf"),
-        )
+        """Return the moment by which a meter wants to be read again to miss nothing."""
+        return min((window.next_poll_s for window in self.windows.values()), default=float("inf"))
 
     def sampled(self, at_s: float) -> Sampled:
         """Return what every meter has counted up to the moment `at_s`."""

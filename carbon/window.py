@@ -33,6 +33,12 @@ class MeterWindow:
         return self._curve.end_s
 
     @property
+    def next_poll_s(self) -> float:
+        """The moment by which the meter has to be read again; infinity where it never has to."""
+        interval_s, last_s = self.meter.poll_interval_s, self.last_reading_s
+        return float("inf") if interval_s is None or last_s is None else last_s + interval_s
+
+    @property
     def covers_until_s(self) -> float:
         """The moment up to which the meter answers; with fewer than two readings, for nothing."""
         end_s = self._curve.end_s

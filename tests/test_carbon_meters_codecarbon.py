@@ -106,7 +106,7 @@ def test_a_closed_meter_stands_still() -> None:
 
 
 def test_a_cpu_and_a_ram_meter(cache_file: Path) -> None:
-    meters: list[Meter] = codecarbon.open_host_meters(cache_file, rapl_dir=str(cache_file))
+    meters: list[Meter] = codecarbon.open_host_meters(cache_file)
     assert [(m.component, m.method) for m in meters] == [
         ("cpu", "codecarbon_cpu_load"),
         ("ram", "codecarbon_ram"),
@@ -139,34 +139,10 @@ def test_without_another_process_it_is_found_out_here(
         assert processor.load(tmp_path / "host.json") == codecarbon.detect()
 
 
-# --------------------------------------------------------------------------------------------- RAPL
-
-
-@pytest.fixture
-def rapl_dir(tmp_path: Path) -> Path:
-    """A processor's energy counter as the kernel shows it, 10 J before it wraps at 1,000 J."""
-    domain = tmp_path / "powercap" / "intel-rapl" / "intel-rapl:0"
-    domain.mkdir(parents=True)
-    (domain / "name").write_text("package-0\n")
-    (domain / "energy_uj").write_text("990000000\n")
-    (domain / "max_energy_range_uj").write_text("1000000000\n")
-    return domain.parent
-
-
-def set_counter(rapl_dir: Path, joules: float) -> None:
-    (rapl_dir / "intel-rapl:0" / "energy_uj").write_text(f"{joules * 1e6:.0f}\n")
-
-
-def test_rapl_is_counted_across_its_wrap(rapl_dir: Path, cache_file: Path) -> None:
-    clock = Clock()
-    meter = codecarbon.open_host_meters(cache_file, rapl_dir=str(rapl_dir), clock=clock)[0]
-    assert meter.method == "codecarbon_rapl"
-    assert meter.uncertainty < codecarbon.CPU_LOAD_UNCERTAINTY
-    assert getattr(meter, "cpu_model", None) == "Test CPU"
-    for counter_j, energy_j in [(995, 5), (20, 30), (20, 30), (140, 150)]:
-        set_counter(rapl_dir, counter_j)
-        clock.now_s += 1
-        assert meter.read().energy_j == pytest.approx(energy_j)
+def test_the_ram_alone_does_not_need_the_processor(tmp_path: Path) -> None:
+    meters = codecarbon.open_host_meters(tmp_path / "host.json", ["ram"])
+    assert [m.method for m in meters] == ["codecarbon_ram"]
+    assert list(tmp_path.iterdir()) == []
 
 
 # ------------------------------------------------------------------------- beside CodeCarbon itself

@@ -19,7 +19,11 @@ FORBIDDEN = {
 }
 
 # Each vendor is met in one module.
-HOMES = {"pynvml": "carbon/meters/nvml.py", "codecarbon": "carbon/meters/codecarbon.py"}
+HOMES = {
+    "pynvml": "carbon/meters/nvml.py",
+    "codecarbon": "carbon/meters/codecarbon.py",
+    "amdsmi": "carbon/meters/amd.py",
+}
 
 
 def imports(path: Path) -> Iterator[str]:

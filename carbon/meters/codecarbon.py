@@ -1,7 +1,7 @@
 """The host's CPU and RAM, by CodeCarbon's models: the only module that imports `codecarbon`.
 
-Of CodeCarbon only the hardware models are used: no tracker, thread, file, request or PUE of its,
-and none of its GPUs, which `carbon.meters.nvml` measures.
+For hosts whose CPU or RAM has no meter that can be read; see `carbon.meters.host`. Of CodeCarbon
+only the models are used: no tracker, thread, file, request or PUE of its, and none of its meters.
 """
 
 import json
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -28,9 +28,6 @@ CPU_LOAD_UNCERTAINTY = 0.4
 """Of TDP x (0.1 + 0.9 load^3): off by tens of percent on five profiled hosts, on one of them 98.6 W
 where RAPL showed 61.9 W."""
 
-RAPL_UNCERTAINTY = 0.05
-"""Of the processor's own counters: Khan et al., "RAPL in Action", ACM TOMPECS 3(2), 2018."""
-
 RAM_UNCERTAINTY = 0.5
 """Of 5 W a module, with the number of modules guessed from the amount of memory."""
 
@@ -42,8 +39,6 @@ MIN_INTERVAL_S = 0.1
 """Load is counted in ticks of 10 ms: over fewer than ten of them it means nothing."""
 
 DETECTION_TIMEOUT_S = 60.0
-
-RAPL_DIR = "/sys/class/powercap/intel-rapl/subsystem"
 
 
 class HostMeter:
@@ -106,8 +101,8 @@ class HostMeter:
 
 def open_host_meters(
     cache_file: Path | None,
+    components: Collection[Component] = ("cpu", "ram"),
     *,
-    rapl_dir: str = RAPL_DIR,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Meter]:
     """Open a meter for this host's CPU and one for its RAM.
@@ -117,27 +112,31 @@ def open_host_meters(
     Args:
         cache_file: where the processor is kept once it is found out, which takes seconds; with it
             the next process needs about a tenth of one. None to find out every time.
-        rapl_dir: where the kernel shows the processor's energy counters.
+        components: which of the two; the RAM alone does not need the processor.
     """
     with quiet():
         _import()
-        found = processor.load(cache_file)
-        if found is None:
-            found = _detect_apart(cache_file)
-            if found is None:
-                found = detect()
-                processor.save(found, cache_file)
-        openers: dict[str, Callable[[], Meter]] = {
-            "CPU": lambda: _cpu_meter(found, rapl_dir, clock),
-            "RAM": lambda: _ram_meter(clock),
+        openers: dict[Component, Callable[[], Meter]] = {
+            "cpu": lambda: _cpu_meter(_processor(cache_file), clock),
+            "ram": lambda: _ram_meter(clock),
         }
         meters: list[Meter] = []
-        for name, open_meter in openers.items():
+        for component, open_meter in openers.items():
+            if component not in components:
+                continue
             try:
                 meters.append(open_meter())
             except (OSError, ValueError) as error:
-                _log.warning("%s energy is not measured: %s", name, error)
+                _log.warning("%s energy is not measured: %s", component.upper(), error)
         return meters
+
+
+def _processor(cache_file: Path | None) -> Processor:
+    found = processor.load(cache_file) or _detect_apart(cache_file)
+    if found is None:
+        found = detect()
+        processor.save(found, cache_file)
+    return found
 
 
 def detect() -> Processor:
@@ -179,37 +178,25 @@ def _detect_apart(cache_file: Path | None) -> Processor | None:
         return None
 
 
-def _cpu_meter(found: Processor, rapl_dir: str, clock: Callable[[], float]) -> HostMeter:
-    from codecarbon.core.cpu import is_rapl_available
-    from codecarbon.core.units import Energy
+def _cpu_meter(found: Processor, clock: Callable[[], float]) -> HostMeter:
     from codecarbon.external.hardware import CPU, MODE_CPU_LOAD, POWER_CONSTANT
 
-    has_rapl = is_rapl_available(rapl_dir)
     power_w: Any = found.max_power_w or POWER_CONSTANT  # Declared an integer, used as any number.
     cpu = CPU(
-        output_dir="",  # Of Intel Power Gadget's log, which neither mode writes.
-        mode="intel_rapl" if has_rapl else MODE_CPU_LOAD,
+        output_dir="",  # Of Intel Power Gadget's log, which this mode does not write.
+        mode=MODE_CPU_LOAD,
         model=found.model or "Unknown",
         tdp=power_w,
-        rapl_dir=rapl_dir,
     )
     cpu.start()
-
-    def counted_j(elapsed_s: float) -> float:
-        with quiet():
-            _, energy = cpu.measure_power_and_energy(elapsed_s)
-        return float(energy.kWh / Energy.JOULES_TO_KWH)
 
     def estimated_j(elapsed_s: float) -> float:
         with quiet():
             return float(cpu.total_power().W * elapsed_s)
 
-    method, uncertainty, drawn_j = (
-        ("codecarbon_rapl", RAPL_UNCERTAINTY, counted_j)
-        if has_rapl
-        else ("codecarbon_cpu_load", CPU_LOAD_UNCERTAINTY, estimated_j)
+    return HostMeter(
+        "cpu", "codecarbon_cpu_load", CPU_LOAD_UNCERTAINTY, estimated_j, clock, found.model
     )
-    return HostMeter("cpu", method, uncertainty, drawn_j, clock, found.model)
 
 
 def _ram_meter(clock: Callable[[], float]) -> HostMeter:
