@@ -81,6 +81,8 @@ class Metering:
         self, run_id: UUID, spool: Spool, sources: Sources, topology: Topology, began_s: float
     ) -> None:
         self.windows: dict[str, MeterWindow] = {}
+        self.on_host_opened: Callable[[], None] = lambda: None
+        """Called in another thread once `adopt_host` has something to return."""
         self._run_id = run_id
         self._spool = spool
         self._sources = sources
@@ -237,3 +239,4 @@ class Metering:
         except Exception as error:  # noqa: BLE001 - the outermost edge of this thread
             log.warning("CPU and RAM energy is not measured: %s", error)
             self._host = []
+        self.on_host_opened()

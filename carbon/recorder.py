@@ -82,10 +82,10 @@ class Recorder:
         self._find_run_id = find_run_id
         self._started = started
         self._is_known = threading.Event()
-        if find_run_id is None:
-            self._know(UUID(started.run_id))
         self._inbox: SimpleQueue[_Epoch | _Stop | Logged | Committed] = SimpleQueue()
         self._wake = threading.Event()
+        if find_run_id is None:
+            self._know(UUID(started.run_id))
         self._report: RunReport | None = None
         self._stop: _Stop | None = None
         self._epochs: list[_Epoch] = []
@@ -157,6 +157,7 @@ class Recorder:
         self._journal = Journal(self._started, spool)
         self._reporter = Reporter(self._journal, spool, self._settings, self._topology)
         self._metering = Metering(run_id, spool, self._sources, self._topology, self._began_s)
+        self._metering.on_host_opened = self._wake.set
         self._is_known.set()
 
     def _record(self) -> None:

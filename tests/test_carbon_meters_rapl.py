@@ -131,7 +131,7 @@ def test_real_counters_are_read_twice_a_round(
 
 @given(
     st.lists(
-        st.tuples(st.floats(0.001, 30), st.floats(0, MAX_DOMAIN_POWER_W)), min_size=1, max_size=30
+        st.tuples(st.floats(0.02, 30), st.floats(0, MAX_DOMAIN_POWER_W)), min_size=1, max_size=30
     ),
     st.integers(0, DEFAULT_RANGE_UJ - 1),
 )

@@ -26,6 +26,12 @@ _LOWER_CASE_NAME = re.compile(r"(?=.{3})[^\W\d_]+( [^\W\d_]+)*")
 _METHODS = {
     "nvml_counter": "the GPU's own energy counter (NVML)",
     "nvml_power": "the GPU's power reading, integrated (NVML)",
+    "amdsmi_counter": "the GPU's own energy counter (amdsmi)",
+    "amdsmi_power": "the GPU's power reading, integrated (amdsmi)",
+    "jetson_ina3221": "the board's power sensors, integrated (INA3221)",
+    "jetson_tegrastats": "the board's power sensors, integrated (tegrastats)",
+    "rapl": "the CPU's own energy counter (RAPL)",
+    "rapl_dram": "the memory's own energy counter (RAPL)",
     "codecarbon_rapl": "the CPU's own energy counter (RAPL, by CodeCarbon)",
     "codecarbon_cpu_load": "CodeCarbon's estimate from CPU load and rated power",
     "codecarbon_ram": "CodeCarbon's estimate from the amount of memory",

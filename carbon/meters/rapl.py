@@ -36,6 +36,9 @@ DRAM_UNCERTAINTY = 0.12
 (Desrochers et al., "A Validation of DRAM RAPL Power Measurements", MEMSYS 2016). Our judgement: off
 by at most 20 %, with any error up to that as likely, which makes 0.2 / 3^0.5."""
 
+MIN_INTERVAL_S = 0.01
+"""Counters move about every millisecond: over fewer than ten steps a power means little."""
+
 _PACKAGE = re.compile(r"package-(\d+)(?:-die-\d+)?")
 
 _REMEDY = (
@@ -82,9 +85,12 @@ class RaplMeter:
         self.poll_interval_s: float | None = min(domain.wrap_s for domain in domains) / 2
 
     def read(self) -> Reading:
-        """Return the energy drawn since the meter was opened; see `Meter.read`."""
+        """Return the energy drawn since the meter was opened; see `Meter.read`.
+
+        Within `MIN_INTERVAL_S` of the last reading that one is returned again, with its own time.
+        """
         now_s = self._clock()
-        if not self._is_open or now_s <= self._last.at_s:
+        if not self._is_open or now_s - self._last.at_s < MIN_INTERVAL_S:
             return self._last
         drawn_j = sum(domain.drawn_j(now_s) for domain in self._domains)
         self.note = "; ".join(d.note for d in self._domains if d.note) or None
