@@ -258,6 +258,26 @@ print(json.dumps({
     assert seen == {"threads": 1, "files": []}
 
 
+def test_a_broken_amdsmi_is_not_heard(tmp_path: Path) -> None:
+    # As the package does without its library: it prints, and fails with a bare KeyError.
+    (tmp_path / "amdsmi.py").write_text("print('Unable to find libamd_smi.so')\n{}['lib']\n")
+    cache_file = tmp_path / "host.json"
+    seen = run_program(
+        """
+import json, sys
+from pathlib import Path
+from carbon.meters import codecarbon
+print(json.dumps({"components": [m.component for m in
+                                 codecarbon.open_host_meters(Path(sys.argv[1]))]}))
+""",
+        str(cache_file),
+        folder=tmp_path,
+        PYTHONPATH=os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),
+    )
+    assert seen["components"] == ["cpu", "ram"]
+    assert processor.load(cache_file) is not None
+
+
 def test_a_slurm_job_in_a_container_is_measured_too(cache_file: Path, tmp_path: Path) -> None:
     # CodeCarbon wants `scontrol`, which containers do not have.
     seen = run_program(

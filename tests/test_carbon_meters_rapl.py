@@ -133,7 +133,7 @@ def test_real_counters_are_read_twice_a_round(
     st.lists(
         st.tuples(st.floats(0.02, 30), st.floats(0, MAX_DOMAIN_POWER_W)), min_size=1, max_size=30
     ),
-    st.integers(0, DEFAULT_RANGE_UJ - 1),
+    st.integers(1, DEFAULT_RANGE_UJ - 1),
 )
 def test_any_course_of_power_is_counted(steps: list[tuple[float, float]], start_uj: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -293,6 +293,13 @@ def test_a_part_of_the_packages_is_no_cpu(powercap: Powercap) -> None:
     assert why is not None
     assert why.startswith("CPU energy is not metered by RAPL: ")
     assert str(powercap.folder / "intel-rapl:1" / "energy_uj") in why
+
+
+def test_a_counter_that_does_not_count_is_not_used(powercap: Powercap) -> None:
+    powercap.add("0", "package-0", J)
+    powercap.add("0:0", "dram", 0)
+    assert [meter.component for meter in rapl.open_meters(powercap.folder)] == ["cpu"]
+    assert "stands at 0" in (rapl.explain(powercap.folder) or "")
 
 
 @pytest.mark.parametrize("range_text", ["", "0", "none"])

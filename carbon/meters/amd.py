@@ -5,19 +5,16 @@ does not survive `fork`: a meter belongs to the process that opened it.
 """
 
 import importlib.util
-import io
 import logging
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from carbon.meters.amd_gpus import Gpu, cards, errors, in_runtime_order, list_gpus, meaning
 from carbon.meters.amd_sources import open_source
 from carbon.meters.base import DeviceInfo, Reading
+from carbon.meters.muted import muted
 from carbon.schema import Component
 from carbon.visible_devices_rocm import hides, visible_gpus
 
@@ -146,7 +143,7 @@ def _amdsmi(driver: Path) -> Any:
             "the machine's ROCm"
         )
     try:
-        with _muted():
+        with muted():
             import amdsmi
     except Exception as error:  # It fails in many ways, a bare KeyError among them.
         raise _UnavailableError(
@@ -154,33 +151,6 @@ def _amdsmi(driver: Path) -> Any:
             f"ROCM_PATH is not set) or of another version than the Python package ({error!r})"
         ) from error
     return amdsmi
-
-
-class _WithoutThread(io.TextIOBase):
-    """A stream that drops what one thread writes and passes on the rest."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._thread = threading.get_ident()
-
-    def write(self, text: str) -> int:
-        if threading.get_ident() == self._thread:
-            return len(text)
-        written: int = self._stream.write(text)
-        return written
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-
-@contextmanager
-def _muted() -> Iterator[None]:
-    """Drop what this thread prints: amdsmi prints to the training's output when it is imported."""
-    before, sys.stdout = sys.stdout, _WithoutThread(sys.stdout)
-    try:
-        yield
-    finally:
-        sys.stdout = before
 
 
 def _open(

@@ -19,6 +19,7 @@ from typing import Any
 
 from carbon.meters import processor
 from carbon.meters.base import DeviceInfo, Meter, Reading
+from carbon.meters.muted import muted
 from carbon.meters.processor import Processor
 from carbon.schema import Component
 
@@ -217,8 +218,9 @@ def _import() -> None:
     """Import CodeCarbon, leaving its logger as it was if the program has set it up already."""
     logger = logging.getLogger("codecarbon")
     before = logger.level, logger.handlers[:], logger.propagate
-    from codecarbon.core import util
-    from codecarbon.external import ram
+    with muted():
+        from codecarbon.core import util
+        from codecarbon.external import hardware, ram  # noqa: F401 - hardware imports amdsmi
 
     if before != (logging.NOTSET, [], True):
         logger.level, logger.handlers, logger.propagate = before

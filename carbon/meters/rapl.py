@@ -141,7 +141,7 @@ def _open(directory: Path, clock: Callable[[], float]) -> tuple[list[RaplMeter],
         try:
             if not domains:
                 raise _UnavailableError("the processor has no counter for it")
-            _check_readable(domains)
+            _check(domains)
             meters.append(RaplMeter(component, _without_mirrors(domains), clock))
         except _UnavailableError as reason:
             problems.append(f"{name} energy is not metered by RAPL: {reason}")
@@ -188,10 +188,14 @@ def _numbers(folder: Path) -> list[int]:
     return [int(number) for number in folder.name.split(":")[1:] if number.isdigit()]
 
 
-def _check_readable(domains: list[Domain]) -> None:
+def _check(domains: list[Domain]) -> None:
     try:
         for domain in domains:
-            domain.read_uj()
+            if not domain.read_uj():
+                raise _UnavailableError(
+                    f"{domain.counter_file} stands at 0: it does not count, as in some virtual "
+                    "machines"
+                )
     except PermissionError as error:
         files = " ".join(str(domain.counter_file) for domain in domains)
         raise _UnavailableError(
