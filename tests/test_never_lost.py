@@ -1,0 +1,149 @@
+"""A hundred trainings, each killed at a moment of its own: every joule is accounted for."""
+
+import json
+import random
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from carbon import delivery, units
+from carbon.client import Client
+from carbon.schema import RunReport
+from carbon.spool import Spool
+from tests.fixtures.api import LiveApi
+from tests.fixtures.nvml import MakeGpus
+from tests.nvml_sim.gpus import SimulatedGpus
+
+KILLS = 100
+INTERVAL_S = 0.1
+BUSY_S = 0.15
+"""How late a sample may be on a machine whose cores are busy with four trainings at once."""
+
+# One process imports everything once and forks the trainings, so that a hundred take a minute. Its
+# argument says how long each is left alone before it is killed; it prints the two moments of each.
+KILLER = """
+import json, os, signal, sys, time
+import carbon.tracker
+from carbon.metering import Sources
+from carbon.meters import nvml
+from carbon.settings import load
+
+def train(spool, tell):
+    settings = load(spool_dir=spool)
+    sources = Sources(lambda: nvml.open_meters(os.environ), lambda: [])
+    os.write(tell, repr(time.monotonic()).encode())
+    with carbon.tracker.track("digits", settings=settings, sources=sources) as run:
+        for _ in run.epochs(range(10**9)):
+            time.sleep(0.05)
+
+def start(number, alone_s):
+    told, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        train(f"{sys.argv[2]}/{number}", tell)
+    began_s = float(os.read(told, 100))
+    os.close(told), os.close(tell)
+    return number, pid, began_s, began_s + alone_s
+
+pending, running = list(enumerate(json.loads(sys.argv[1]))), []
+while pending or running:
+    while pending and len(running) < 4:
+        running.append(start(*pending.pop(0)))
+    number, pid, began_s, kill_s = min(running, key=lambda one: one[3])
+    running.remove((number, pid, began_s, kill_s))
+    time.sleep(max(kill_s - time.monotonic(), 0))
+    killed_s = time.monotonic()
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    print(json.dumps([number, began_s, killed_s]), flush=True)
+"""
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One training: when it entered `track`, when it was killed, and what its spool still says."""
+
+    began_s: float
+    killed_s: float
+    spool: Spool
+    report: RunReport | None
+
+    @property
+    def lost_s(self) -> float:
+        """How much of its time is not in the last sample."""
+        return self.killed_s - self.began_s - self.sampled_s
+
+    @property
+    def sampled_s(self) -> float:
+        """Up to when its energy is known."""
+        known = self.report is not None and self.report.energy_kwh is not None
+        return self.report.duration_s if self.report and known else 0.0
+
+
+@pytest.fixture
+def gpus(simulated_gpus: MakeGpus) -> SimulatedGpus:
+    return simulated_gpus(2)
+
+
+@pytest.fixture
+def kills(gpus: SimulatedGpus, tracked_env: dict[str, str], tmp_path: Path) -> list[Kill]:
+    chance = random.Random(20261121)
+    alone_s = [chance.uniform(0, 1.2) for _ in range(KILLS)]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLER, json.dumps(alone_s), str(tmp_path / "spools")],
+        env=tracked_env | gpus.env | {"CARBON_SAMPLE_INTERVAL_S": str(INTERVAL_S)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    found = []
+    for line in done.stdout.splitlines():
+        number, began_s, killed_s = json.loads(line)
+        spool = Spool(tmp_path / "spools" / str(number))
+        found.append(Kill(began_s, killed_s, spool, finished(spool)))
+    assert len(found) == KILLS
+    return found
+
+
+def finished(spool: Spool) -> RunReport | None:
+    run_ids = spool.waiting()
+    assert len(run_ids) <= 1
+    for run_id in run_ids:
+        with spool.locked(run_id):
+            return delivery.settle(spool, run_id)
+    return None
+
+
+def test_a_hundred_kills_lose_a_sample_each_at_most(
+    kills: list[Kill], gpus: SimulatedGpus, live_api: LiveApi
+) -> None:
+    for kill in kills:
+        if kill.report is None:
+            continue
+        report = kill.report
+        assert report.status == "interrupted"
+        # What is on disk is what the GPUs drew until the last sample, no more and no less.
+        true_j = gpus.total_energy_j(kill.began_s, kill.began_s + report.duration_s)
+        energy_j = units.joules_from_kwh(report.energy_kwh or 0.0)
+        assert energy_j == pytest.approx(true_j, rel=0.05, abs=10)
+    lost_s = sorted(kill.lost_s for kill in kills)
+    assert lost_s[KILLS * 9 // 10] <= INTERVAL_S + BUSY_S
+    assert lost_s[-1] <= INTERVAL_S + 10 * BUSY_S
+    # Every run arrives once, also when everything is delivered three times.
+    expected = [kill.report for kill in kills if kill.report is not None]
+    with Client(live_api.settings) as client:
+        for report in expected * 3:
+            client.put_run(report)
+        for kill in kills:
+            delivery.deliver(kill.spool, client)
+            assert kill.spool.waiting() == []
+        total = client.summary()
+    assert total.runs == len(expected) >= KILLS * 8 // 10
+    assert total.energy_kwh == pytest.approx(
+        sum(report.energy_kwh or 0.0 for report in expected), abs=1e-12
+    )
+    assert total.runs_by_status == {"interrupted": len(expected)}
