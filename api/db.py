@@ -15,6 +15,7 @@ from sqlmodel import SQLModel
 
 from api.problems import ProblemError
 from api.tables import RUNS
+from api.upgrade import add_new_columns
 from carbon.errors import SettingsError
 
 logger = logging.getLogger("api")
@@ -30,7 +31,7 @@ _WAY_OUT = "name another with --database or CARBON_DATABASE_URL"
 
 
 def open_database(url_text: str) -> Engine:
-    """Connect, create what tables are missing and make sure that the ledger can be written.
+    """Connect, create what tables and columns are missing, make sure the ledger can be written.
 
     Args:
         url_text: an SQLAlchemy URL. The directory of a SQLite file is created.
@@ -58,6 +59,7 @@ def open_database(url_text: str) -> Engine:
     try:
         with engine.begin() as connection:
             SQLModel.metadata.create_all(connection)
+            add_new_columns(connection, RUNS)
             # Removes nothing, but only where something could be removed.
             connection.execute(delete(RUNS).where(false()))
     except DBAPIError as error:

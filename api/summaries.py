@@ -38,8 +38,10 @@ def summary(connection: Connection, project: str | None) -> Summary:
         },
         places=_places(groups),
         last_run=last_run,
-        equivalents=equivalents(totals.emissions_kg),
-        last_run_equivalents=equivalents(last_run.emissions_kg if last_run else None),
+        equivalents=equivalents(totals.emissions_kg, totals.emissions_uncertainty),
+        last_run_equivalents=(
+            equivalents(last_run.emissions_kg, last_run.energy_uncertainty) if last_run else []
+        ),
     )
 
 

@@ -40,6 +40,7 @@ class RunRow(RunFields, SQLModel, table=True):  # type: ignore[misc] # two pydan
     gpu_energy_kwh: float | None = Field(sa_type=_ENERGY)
     cpu_energy_kwh: float | None = Field(sa_type=_ENERGY)
     ram_energy_kwh: float | None = Field(sa_type=_ENERGY)
+    idle_energy_kwh: float | None = Field(sa_type=_ENERGY)
     emissions_kg: float | None = Field(sa_type=FixedPoint(MASS_DECIMALS))
     tags: dict[str, str] = Field(sa_type=JSON)
     config: dict[str, Any] = Field(sa_type=JSON)

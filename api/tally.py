@@ -20,10 +20,21 @@ _SUMMED = {
     "gpu_energy_kwh": ENERGY_DECIMALS,
     "cpu_energy_kwh": ENERGY_DECIMALS,
     "ram_energy_kwh": ENERGY_DECIMALS,
+    "idle_energy_kwh": ENERGY_DECIMALS,
     "emissions_kg": MASS_DECIMALS,
 }
-# Each with what it is weighted by, a factor on the energy.
-_AVERAGED = {"energy_uncertainty": 1, "intensity_g_per_kwh": RUNS.c.pue}
+# Each with what is averaged and what it is weighted by. A mean of uncertainties is what adding the
+# runs' errors linearly comes to: they share meters, so the band does not shrink with their number.
+_ENERGY = cast(count_of(RUNS.c.energy_kwh), Float)
+_EMISSIONS = cast(count_of(RUNS.c.emissions_kg), Float)
+_AVERAGED: dict[str, tuple[ColumnElement[Any], ColumnElement[Any]]] = {
+    "energy_uncertainty": (RUNS.c.energy_uncertainty, _ENERGY),
+    "emissions_uncertainty": (
+        case((RUNS.c.emissions_kg.is_not(None), RUNS.c.energy_uncertainty)),
+        _EMISSIONS,
+    ),
+    "intensity_g_per_kwh": (RUNS.c.intensity_g_per_kwh, _ENERGY * RUNS.c.pue),
+}
 
 
 @dataclass(frozen=True)
@@ -99,7 +110,9 @@ class Tally:
             runs=self.runs,
             runs_without_energy=self.runs - self.sums["energy_kwh"].known,
             runs_without_emissions=self.runs - self.sums["emissions_kg"].known,
+            runs_without_idle_energy=self.runs - self.sums["idle_energy_kwh"].known,
             energy_uncertainty=self.means["energy_uncertainty"].value(),
+            emissions_uncertainty=self.means["emissions_uncertainty"].value(),
             grid_energy_kwh=(
                 round(self.grid_energy_kwh, ENERGY_DECIMALS)
                 if self.sums["energy_kwh"].known
@@ -144,10 +157,8 @@ def _aggregates() -> list[ColumnElement[Any]]:
             quotients.label(f"{name}_quotients"),
             remainders.label(f"{name}_remainders"),
         ]
-    energy = cast(count_of(RUNS.c.energy_kwh), Float)
-    listed.append((func.sum(energy * RUNS.c.pue) / 10**ENERGY_DECIMALS).label("grid_energy_kwh"))
-    for name, factor in _AVERAGED.items():
-        column, weight = RUNS.c[name], energy * factor
+    listed.append((func.sum(_ENERGY * RUNS.c.pue) / 10**ENERGY_DECIMALS).label("grid_energy_kwh"))
+    for name, (column, weight) in _AVERAGED.items():
         listed += [
             func.sum(column * weight).label(f"{name}_weighted"),
             func.sum(case((column.is_not(None), weight))).label(f"{name}_weight"),

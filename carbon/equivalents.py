@@ -138,8 +138,15 @@ _EVERYDAY = (
 )
 
 
-def equivalents(emissions_kg: float | None) -> list[Equivalent]:
+def equivalents(
+    emissions_kg: float | None, relative_uncertainty: float | None = None
+) -> list[Equivalent]:
     """Express kg of CO2-equivalent in everyday terms; unknown emissions have no equivalents.
+
+    Args:
+        emissions_kg: the emissions.
+        relative_uncertainty: theirs, one standard deviation, None where unknown. The factors' own
+            is not known.
 
     Raises:
         ValueError: emissions that are negative or not a number.
@@ -148,6 +155,7 @@ def equivalents(emissions_kg: float | None) -> list[Equivalent]:
         return []
     if not 0 <= emissions_kg < math.inf:
         raise ValueError(f"emissions are {emissions_kg} kg; give a finite amount of 0 or more")
+    band_kg = None if relative_uncertainty is None else emissions_kg * relative_uncertainty
     return [
         Equivalent(
             key=kind.key,
@@ -155,6 +163,10 @@ def equivalents(emissions_kg: float | None) -> list[Equivalent]:
             amount=emissions_kg / kind.factor_kg,
             unit=kind.unit,
             text=_in_words(emissions_kg / kind.factor_kg, kind),
+            amount_uncertainty=None if band_kg is None else band_kg / kind.factor_kg,
+            uncertainty_text=(
+                None if band_kg is None else _in_words(band_kg / kind.factor_kg, kind)
+            ),
             factor_kg=kind.factor_kg,
             source=kind.source,
             source_url=kind.source_url,

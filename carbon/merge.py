@@ -1,13 +1,15 @@
 """From the parts of a run, one for each process, to its report."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import groupby
 from typing import Any
 
 from carbon import uncertainty, units
 from carbon.part import EpochEnded, Metered, Part
-from carbon.schema import DeviceReport, EpochReport, NodeReport, RunReport, Status
+from carbon.schema import Component, DeviceReport, EpochReport, NodeReport, RunReport, Status
+from carbon.uncertainty import Term
 
 _ENDED_BADLY: tuple[Status, ...] = ("failed", "interrupted")
 
@@ -105,13 +107,13 @@ def _devices(parts: Sequence[Part]) -> list[DeviceReport]:
 
 def _device(uuid: str, shares: Sequence[tuple[Part, Metered]]) -> DeviceReport:
     energies: list[float | None] = []
-    known: list[tuple[float, float]] = []
+    known: list[Term] = []
     utilizations: list[tuple[float, float]] = []
     for part, meter in shares:
         energy_j = part.sampled.energy_j.get(meter.key)
         energies.append(None if energy_j is None else units.kwh_from_joules(energy_j))
         if energy_j is not None:
-            known.append((energy_j, meter.uncertainty))
+            known.append(Term(_source(part, meter), energy_j, meter.uncertainty))
         if (percent := part.sampled.utilization_percent.get(meter.key)) is not None:
             utilizations.append((percent, part.sampled.at_s))
     covered_s = sum(at_s for _, at_s in utilizations)
@@ -131,21 +133,40 @@ def _device(uuid: str, shares: Sequence[tuple[Part, Metered]]) -> DeviceReport:
     )
 
 
-# One meter's contribution: component, energy in kWh, method, relative uncertainty.
-_Energy = tuple[str, float, str, float]
+@dataclass(frozen=True)
+class _Energy:
+    """What one meter contributes."""
+
+    component: Component
+    method: str
+    kwh: float
+    idle_kwh: float | None
+    """What its device would have drawn idle, None where that was never measured."""
+    term: Term
 
 
 def _energies(part: Part) -> list[_Energy]:
-    return [
-        (
-            part.meters[key].component,
-            units.kwh_from_joules(energy_j),
-            part.meters[key].method,
-            part.meters[key].uncertainty,
+    found = []
+    for key, energy_j in part.sampled.energy_j.items():
+        meter = part.meters.get(key)
+        if meter is None:
+            continue
+        kwh = units.kwh_from_joules(energy_j)
+        idle_j = part.sampled.idle_j.get(key)
+        found.append(
+            _Energy(
+                meter.component,
+                meter.method,
+                kwh,
+                None if idle_j is None else units.kwh_from_joules(idle_j),
+                Term(_source(part, meter), kwh, meter.uncertainty),
+            )
         )
-        for key, energy_j in part.sampled.energy_j.items()
-        if key in part.meters
-    ]
+    return found
+
+
+def _source(part: Part, meter: Metered) -> str:
+    return uncertainty.source_of(meter.component, meter.method, part.started.hostname, meter.uuid)
 
 
 def _add(contributions: Sequence[list[_Energy]]) -> dict[str, Any]:
@@ -153,14 +174,16 @@ def _add(contributions: Sequence[list[_Energy]]) -> dict[str, Any]:
     everything = [energy for part in contributions for energy in part]
     fields: dict[str, Any] = {}
     for component in ("gpu", "cpu", "ram"):
-        own = [e for e in everything if e[0] == component]
-        fields[f"{component}_energy_kwh"] = units.add_known([kwh for _, kwh, _, _ in own])
-        fields[f"{component}_energy_method"] = "+".join(sorted({e[2] for e in own})) or None
-        fields[f"{component}_energy_uncertainty"] = uncertainty.of_sum((e[1], e[3]) for e in own)
+        own = [e for e in everything if e.component == component]
+        fields[f"{component}_energy_kwh"] = units.add_known([e.kwh for e in own])
+        fields[f"{component}_energy_method"] = "+".join(sorted({e.method for e in own})) or None
+        fields[f"{component}_energy_uncertainty"] = uncertainty.of_sum(e.term for e in own)
     fields["energy_kwh"] = units.add_known(
         [fields[f"{component}_energy_kwh"] for component in ("gpu", "cpu", "ram")]
     )
-    fields["energy_uncertainty"] = uncertainty.of_sum((e[1], e[3]) for e in everything)
+    fields["energy_uncertainty"] = uncertainty.of_sum(e.term for e in everything)
+    if all(e.idle_kwh is not None for e in everything):
+        fields["idle_energy_kwh"] = units.add_known([e.idle_kwh for e in everything])
     return fields
 
 

@@ -61,6 +61,8 @@ class Metered:
     index: int | None = None
     name: str | None = None
     """The accelerator's or the processor's name."""
+    idle_power_w: float | None = None
+    """What the device draws idle, by the baseline kept on its host; see `carbon.baseline`."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Sampled:
     utilization_percent: dict[str, float]
     """Mean since the part began, by meter."""
     notes: dict[str, str]
+    idle_j: dict[str, float] = field(default_factory=dict)
+    """What the meters with an `idle_power_w` would have counted idle; no more than they counted."""
 
 
 @dataclass(frozen=True)

@@ -204,3 +204,19 @@ def test_a_ledger_whose_file_was_taken_away_acknowledges_nothing(
         assert "ledger.db was removed or replaced" in answer.json()["detail"]
         assert client.get("/healthz").status_code == 503
         assert client.get("/v1/summary").status_code == 503
+
+
+def test_a_ledger_of_an_earlier_version_is_taken_over_with_its_runs(tmp_path: Path) -> None:
+    with TestClient(app_on(tmp_path)) as client:
+        assert client.put(PATH, content=BODY).status_code == 201
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as earlier:
+        earlier.execute("ALTER TABLE runs DROP COLUMN idle_energy_kwh")
+        earlier.commit()
+    for _ in range(2):  # The second time there is nothing left to do.
+        with TestClient(app_on(tmp_path)) as client:
+            assert client.get(PATH).json() == REPORT.model_dump(mode="json")
+    later = make_report(idle_energy_kwh=0.001)
+    with TestClient(app_on(tmp_path)) as client:
+        path = f"/v1/runs/{later.run_id}"
+        assert client.put(path, content=later.model_dump_json()).status_code == 201
+        assert client.get(path).json()["idle_energy_kwh"] == 0.001

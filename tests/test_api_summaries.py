@@ -49,12 +49,15 @@ def test_an_empty_ledger_has_no_runs_and_unknown_energy(api_client: TestClient) 
         runs=0,
         runs_without_energy=0,
         runs_without_emissions=0,
+        runs_without_idle_energy=0,
         duration_s=0.0,
         energy_kwh=None,
         gpu_energy_kwh=None,
         cpu_energy_kwh=None,
         ram_energy_kwh=None,
+        idle_energy_kwh=None,
         energy_uncertainty=None,
+        emissions_uncertainty=None,
         grid_energy_kwh=None,
         emissions_kg=None,
         first_run_at=None,
@@ -85,8 +88,38 @@ def test_the_last_run_is_the_one_that_started_last(api_client: TestClient) -> No
     assert total.last_run is not None
     assert total.last_run.model_dump() == newest.model_dump(exclude={"nodes", "epochs"})
     assert (total.first_run_at, total.last_run_at) == (NOON - HOUR, NOON + HOUR)
-    assert total.equivalents == equivalents(total.emissions_kg) != []
-    assert total.last_run_equivalents == equivalents(newest.emissions_kg) != total.equivalents
+    assert total.equivalents == equivalents(total.emissions_kg, 0.3) != []
+    assert total.last_run_equivalents == equivalents(newest.emissions_kg, 0.3) != total.equivalents
+
+
+def test_the_band_of_emissions_is_weighted_by_emissions(api_client: TestClient) -> None:
+    clean = make_report(gpu_energy_kwh=0.997, energy_uncertainty=0.1, intensity_g_per_kwh=50.0)
+    dirty = make_report(gpu_energy_kwh=0.997, energy_uncertainty=0.3, intensity_g_per_kwh=550.0)
+    nowhere = make_report(
+        gpu_energy_kwh=7.997,
+        energy_uncertainty=0.2,
+        intensity_g_per_kwh=None,
+        country_iso_code=None,
+    )
+    put(api_client, clean, dirty, nowhere)
+    total = summary(api_client)
+    assert total.energy_uncertainty == pytest.approx((0.1 + 0.3 + 8 * 0.2) / 10)
+    expected = (50 * 0.1 + 550 * 0.3) / 600
+    assert total.emissions_uncertainty == pytest.approx(expected)
+    (car, *_) = [e for e in total.equivalents if e.key == "car_km"]
+    assert car.amount_uncertainty == pytest.approx(car.amount * expected)
+
+
+def test_the_idle_part_is_summed_over_the_runs_that_know_it(api_client: TestClient) -> None:
+    put(api_client, make_report(idle_energy_kwh=0.001), make_report(idle_energy_kwh=0.0005))
+    known = summary(api_client)
+    assert (known.idle_energy_kwh, known.runs_without_idle_energy) == (0.0015, 0)
+    put(api_client, make_report())
+    mixed = summary(api_client)
+    assert (mixed.idle_energy_kwh, mixed.runs_without_idle_energy) == (0.0015, 1)
+    assert mixed.energy_kwh == 0.009
+    # The gross energy stays what is billed.
+    assert mixed.emissions_kg == pytest.approx(mixed.energy_kwh * 1.2 * 380.95 / 1000)
 
 
 def test_what_is_unknown_is_counted_and_left_out_of_the_sums(api_client: TestClient) -> None:

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -81,7 +82,10 @@ def test_two_ranks_make_one_run_and_every_joule_counts_once() -> None:
     assert (report.gpu_energy_kwh, report.cpu_energy_kwh, report.ram_energy_kwh) == (3.0, 0.5, 0.25)
     assert report.energy_kwh == 3.75
     assert report.emissions_kg == pytest.approx(3.75 * 1.5 * 0.4, rel=1e-12)
-    assert report.energy_uncertainty == pytest.approx((3 * 0.1 + 0.75 * 0.4) / 3.75)
+    # Two boards, a model of the CPU and one of the RAM: four errors that are nobody else's.
+    errors = (1 * 0.1, 2 * 0.1, 0.5 * 0.4, 0.25 * 0.4)
+    assert report.energy_uncertainty == pytest.approx(math.hypot(*errors) / 3.75)
+    assert report.gpu_energy_uncertainty == pytest.approx(math.hypot(0.1, 0.2) / 3)
     assert report.gpu_energy_method == "steady_gpu"
     assert report.world_size == 2
     (node,) = report.nodes

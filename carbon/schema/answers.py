@@ -28,14 +28,19 @@ class Totals(Wire):
     runs: int
     runs_without_energy: int
     runs_without_emissions: int
+    runs_without_idle_energy: int
     duration_s: float
     energy_kwh: float | None
     gpu_energy_kwh: float | None
     cpu_energy_kwh: float | None
     ram_energy_kwh: float | None
+    idle_energy_kwh: float | None
+    """What the devices of the runs that know it draw idle; see `ComponentEnergy`."""
     energy_uncertainty: float | None
     """Relative; the errors of runs are systematic and taken as fully correlated, so it is the
     energy-weighted mean of the runs' own and does not shrink with their number."""
+    emissions_uncertainty: float | None
+    """The same of the emissions, from the energy's alone: that of the intensities is unknown."""
     grid_energy_kwh: float | None
     """Energy x PUE: what was drawn from the grid for it."""
     emissions_kg: float | None
@@ -63,7 +68,9 @@ class PlaceTotals(Totals):
 class Equivalent(Wire):
     """Emissions as something from everyday life.
 
-    `amount` is in `unit`; `text` is the amount as it is meant to be shown. `factor_kg` is the
+    `amount` is in `unit`; `text` is the amount as it is meant to be shown. `amount_uncertainty` is
+    what the energy's uncertainty makes of it, one standard deviation in `unit`, and
+    `uncertainty_text` how that is shown; None where it is unknown. `factor_kg` is the
     CO2-equivalent of one unit, from `source`, for `year`.
     """
 
@@ -72,6 +79,8 @@ class Equivalent(Wire):
     amount: float
     unit: str
     text: str
+    amount_uncertainty: float | None
+    uncertainty_text: str | None
     factor_kg: float
     source: str
     source_url: str | None

@@ -34,7 +34,8 @@ class ComponentEnergy(Wire):
 
     A method is what a meter calls itself (`nvml_counter`, `nvml_power`, `codecarbon_cpu_load` ...);
     several methods in one total are joined by "+". An uncertainty is relative and one standard
-    deviation wide: 0.05 is 5 %.
+    deviation wide: 0.05 is 5 %. `energy_uncertainty` is that of emissions too, as far as it is
+    known: the error of a grid's carbon intensity is not.
     """
 
     energy_kwh: EnergyKwh | None = None
@@ -48,6 +49,10 @@ class ComponentEnergy(Wire):
     cpu_energy_uncertainty: Fraction | None = None
     ram_energy_uncertainty: Fraction | None = None
     energy_uncertainty: Fraction | None = None
+    idle_energy_kwh: EnergyKwh | None = None
+    """What the same devices draw idle in the same time, by the baseline that `carbon baseline`
+    keeps, and never more than they drew; `energy_kwh` minus it is the part above idle. None where
+    a device that was measured has no baseline."""
 
     @model_validator(mode="after")
     def _total_is_the_sum(self) -> Self:
