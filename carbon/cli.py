@@ -142,6 +142,49 @@ def sync(
         sys.exit(1)
 
 
+@app.command()
+def baseline(
+    duration: Annotated[
+        int, typer.Option(min=1, max=3600, help="How long to measure, in seconds.")
+    ] = 30,
+    force: Annotated[
+        bool, typer.Option("--force", help="Keep it although the machine is not idle.")
+    ] = False,
+) -> None:
+    """Measure what this machine draws idle and keep it: runs then show the part above it."""
+    from dataclasses import replace
+
+    from carbon import baseline as idle
+    from carbon.disk import why_not_writable
+    from carbon.errors import SpoolError
+    from carbon.metering import machine_sources
+    from carbon.tables import baseline_table
+    from carbon.topology import detect
+
+    settings = load()
+    if reason := why_not_writable(settings.spool_dir):
+        raise SpoolError(
+            f"the baseline cannot be kept in {settings.spool_dir}: {reason}; "
+            "set CARBON_SPOOL_DIR to a directory that can be written"
+        )
+    alive = idle.living_runs(settings.spool_dir)
+    if alive and not force:
+        raise CarbonError(f"{'; '.join(alive)}: wait until it has ended, or use --force")
+    hostname = detect(os.environ).hostname
+    sources = machine_sources(settings, idle.everything_visible(os.environ))
+    with console.status(f"Measuring the idle machine for {duration} s"):
+        measured = idle.measure(sources, hostname, duration)
+    measured = replace(measured, doubts=(*alive, *measured.doubts))
+    console.print(baseline_table(measured))
+    for doubt in measured.doubts:
+        print(f"carbon: {doubt}", file=sys.stderr)
+    if measured.doubts and not force:
+        raise CarbonError(
+            "the machine was not idle, nothing is kept: stop what runs on it, or use --force"
+        )
+    console.print(f"kept in {idle.save(measured, settings.spool_dir)}", markup=False)
+
+
 def _api_arguments(host: str, port: int, database: str | None) -> list[str]:
     chosen = ["--database", database] if database else []
     return ["--host", host, "--port", str(port), *chosen]

@@ -5,7 +5,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -22,6 +22,7 @@ from carbon.window import MeterWindow
 
 if TYPE_CHECKING:
     from carbon.meters import jetson
+    from carbon.baseline import Baseline  # Imported by the recorder's thread, not the training's.
 
 log = logging.getLogger("carbon")
 
@@ -44,8 +45,14 @@ class Sources:
     """May take seconds; called in a thread of its own."""
 
 
-def machine_sources(settings: Settings) -> Sources:
-    """Return the meters of this machine."""
+def machine_sources(settings: Settings, environ: Mapping[str, str] | None = None) -> Sources:
+    """Return the meters of this machine.
+
+    Args:
+        settings: for the spool, beside which the processor's finding is kept.
+        environ: says which devices may be seen; by default the process's own variables.
+    """
+    seen_by = os.environ if environ is None else environ
 
     @functools.cache
     def board() -> "jetson.Board | None":
@@ -60,7 +67,7 @@ def machine_sources(settings: Settings) -> Sources:
         if jetson.is_jetson():
             rails = board()
             return [*rails.accelerators()] if rails else []
-        return [*nvml.open_meters(os.environ), *amd.open_meters(os.environ)]
+        return [*nvml.open_meters(seen_by), *amd.open_meters(seen_by)]
 
     def host() -> Sequence[Meter]:
         from carbon.meters import host as host_meters
@@ -88,6 +95,7 @@ class Metering:
         self._sources = sources
         self._topology = topology
         self._began_s = began_s
+        self._baseline: Baseline | None = None
         self._unclaimed: dict[str, Meter] = {}
         self._claims: dict[str, HeldFile | None] = {}
         self._host: list[Meter] | None = None  # Set once, by the thread that opens it.
@@ -110,8 +118,11 @@ class Metering:
     def open(self) -> list[Metered]:
         """Open what can be opened at once and begin to open the rest."""
         self._neighbours.enter(self._began_s)
+        from carbon.baseline import key_of, load
+
+        self._baseline = load(self._spool.directory, self._topology.hostname)
         for meter in self._sources.accelerators():
-            self._unclaimed[f"gpu:{meter.device.uuid if meter.device else 'unknown'}"] = meter
+            self._unclaimed[key_of(meter)] = meter
         return self.claim(self._began_s)
 
     def claim(self, since_s: float) -> list[Metered]:
@@ -181,16 +192,18 @@ class Metering:
 
     def sampled(self, at_s: float) -> Sampled:
         """Return what every meter has counted up to the moment `at_s`."""
-        energy_j, utilization_percent, notes = {}, {}, {}
+        energy_j, idle_j, utilization_percent, notes = {}, {}, {}, {}
         for key, window in self.windows.items():
             total_j = window.total_j(at_s)
             if total_j is not None:
                 energy_j[key] = total_j
+            if (idle := window.idle_j(at_s)) is not None:
+                idle_j[key] = idle
             if window.mean_utilization_percent is not None:
                 utilization_percent[key] = window.mean_utilization_percent
             if window.meter.note is not None:
                 notes[key] = window.meter.note
-        return Sampled(at_s - self._began_s, energy_j, utilization_percent, notes)
+        return Sampled(at_s - self._began_s, energy_j, utilization_percent, notes, idle_j)
 
     def energy_j(self, from_s: float, until_s: float) -> float | None:
         """Return the energy of all meters between two moments; None where none of them knows."""
@@ -228,7 +241,9 @@ class Metering:
         return True
 
     def _open_window(self, key: str, meter: Meter, since_s: float) -> Metered:
-        window = MeterWindow(meter, since_s)
+        known = self._baseline
+        idle_power_w = known.power_w(key, meter.method) if known is not None else None
+        window = MeterWindow(meter, since_s, idle_power_w)
         window.read()
         self.windows[key] = window
         return window.describe(key)

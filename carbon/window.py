@@ -13,12 +13,15 @@ class MeterWindow:
     """What a meter has counted since `since_s`, a moment of `time.monotonic()`.
 
     Readings begin a little after that, once the meter is open; the curve is extended back over the
-    gap.
+    gap. `idle_power_w` is what the device draws idle, None where that was never measured.
     """
 
-    def __init__(self, meter: Meter, since_s: float) -> None:
+    def __init__(self, meter: Meter, since_s: float, idle_power_w: float | None = None) -> None:
         self.meter = meter
         self.since_s = since_s
+        self.idle_power_w = idle_power_w
+        self._highest_j = -1.0
+        self._rose_s = since_s
         self._curve = Curve()
         self._first_s: float | None = None
         self._base_j: float | None = None
@@ -49,6 +52,8 @@ class MeterWindow:
         reading = self.meter.read()
         if self._first_s is None:
             self._first_s = reading.at_s
+        if reading.energy_j > self._highest_j:
+            self._highest_j, self._rose_s = reading.energy_j, reading.at_s
         self._curve.append(reading)
 
     def sample_utilization(self, covers_s: float) -> None:
@@ -79,6 +84,18 @@ class MeterWindow:
             return None
         given_j = self._given_j + self._given_away_j(self.since_s, until_s)
         return max(end_j - base_j - given_j, 0.0)
+
+    def idle_j(self, until_s: float) -> float | None:
+        """Return what the device would have drawn idle in the time it was measured, in joules.
+
+        Never more than it drew; None where its idle power or its energy is unknown.
+        """
+        total_j = self.total_j(until_s)
+        if self.idle_power_w is None or total_j is None:
+            return None
+        # A device that has failed keeps its energy, and its idle part must not go on growing.
+        measured_until_s = until_s if self.meter.note is None else min(self._rose_s, until_s)
+        return min(self.idle_power_w * max(measured_until_s - self.since_s, 0.0), total_j)
 
     def energy_j(self, from_s: float, until_s: float) -> float | None:
         """Return the run's energy between two moments; what lies before the window is not its."""
@@ -132,4 +149,5 @@ class MeterWindow:
             uuid=device.uuid if device else None,
             index=device.index if device else None,
             name=device.name if device else getattr(self.meter, "cpu_model", None),
+            idle_power_w=self.idle_power_w,
         )
