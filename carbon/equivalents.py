@@ -165,7 +165,9 @@ def equivalents(
             text=_in_words(emissions_kg / kind.factor_kg, kind),
             amount_uncertainty=None if band_kg is None else band_kg / kind.factor_kg,
             uncertainty_text=(
-                None if band_kg is None else _in_words(band_kg / kind.factor_kg, kind)
+                None
+                if band_kg is None
+                else _in_words(float(f"{band_kg / kind.factor_kg:.2g}"), kind)
             ),
             factor_kg=kind.factor_kg,
             source=kind.source,

@@ -35,7 +35,8 @@ def make_report(**fields: Any) -> RunReport:
         "gpu_energy_method": None if gpu is None else "nvml_counter",
         "cpu_energy_method": None if cpu is None else "codecarbon_cpu_load",
         "ram_energy_method": None if ram is None else "codecarbon_ram",
-        "energy_uncertainty": 0.3,
+        "energy_uncertainty": fields.pop("energy_uncertainty", 0.3),
+        "idle_energy_kwh": fields.pop("idle_energy_kwh", None),
     }
     values: dict[str, Any] = {
         "run_id": run_id_at(started_at),

@@ -12,7 +12,10 @@ ODD_RUN = "<img src=x onerror=document.title='owned'>"
 
 
 def scaling_study() -> Iterator[RunReport]:
-    """Two repeats of single x 1 and ddp x 2 at two places, one run failed, one place unknown."""
+    """Two repeats of single x 1 and ddp x 2 at two places, one run failed, one place unknown.
+
+    Only the first of them ran where a baseline was kept.
+    """
     for repeat in range(2):
         for strategy, workers, gpu in (("single", 1, 0.30), ("ddp", 2, 0.36)):
             yield make_report(
@@ -21,6 +24,7 @@ def scaling_study() -> Iterator[RunReport]:
                 strategy=strategy,
                 world_size=workers,
                 gpu_energy_kwh=gpu + 0.01 * repeat,
+                idle_energy_kwh=0.1 if (repeat, workers) == (0, 1) else None,
                 started_at=START + timedelta(hours=3 * repeat + workers),
                 country_iso_code="FRA" if repeat else "DEU",
                 intensity_g_per_kwh=56.039 if repeat else 380.95,
@@ -40,7 +44,8 @@ def scaling_study() -> Iterator[RunReport]:
 
 def other_projects(many: int) -> Iterator[RunReport]:
     """A name full of markup, a project in which nothing was measured, one with `many` runs."""
-    yield make_report(project=ODD_NAME, name=ODD_RUN, study="<i>x</i>", tags={"<u>k</u>": "*v*"})
+    odd = {"name": ODD_RUN, "study": "<i>x</i>", "tags": {"<u>k</u>": "*v*"}}
+    yield make_report(project=ODD_NAME, **odd, idle_energy_kwh=0.001)
     yield make_report(project="unmeasured", cpu_energy_kwh=None, ram_energy_kwh=None)
     for i in range(many):
         yield make_report(

@@ -46,7 +46,7 @@ def test_what_is_no_amount_of_emissions_is_refused(emissions_kg: float) -> None:
 
 def test_the_uncertainty_is_shown_in_units_that_fit_it() -> None:
     (car,) = [item for item in equivalents(0.482, 0.1) if item.key == "car_km"]
-    assert (car.text, car.uncertainty_text) == ("4.5 km", "452 m")
+    assert (car.text, car.uncertainty_text) == ("4.5 km", "450 m")
     assert car.amount_uncertainty == pytest.approx(0.1 * car.amount)
     assert all(item.uncertainty_text is None for item in equivalents(0.482))
     assert equivalents(0.482, 0.0)[0].uncertainty_text == "0 % of a week"

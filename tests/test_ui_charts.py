@@ -157,6 +157,27 @@ def test_the_timeline_ends_at_the_total_and_starts_at_what_is_not_shown() -> Non
     assert found["layer"][0]["encoding"]["x"]["scale"] == {"type": "utc"}
 
 
+def test_the_band_of_the_timeline_grows_with_it_and_ends_at_the_totals() -> None:
+    frame = project_runs()
+    all_runs = ProjectTotals(**totals(energy_kwh=1.503, energy_uncertainty=0.3), project="p")
+    found = spec(history.timeline_chart(frames.timeline(frame, all_runs), "Energy"))
+    drawn = rows(found, "low", "high", "cumulative")
+    assert [row["high"] - row["low"] for row in drawn] == pytest.approx([0.6, 0.9018, 0.9018])
+    assert drawn[-1]["cumulative_text"] == "1.50 ± 0.45 kWh"
+    assert [row["added_text"] for row in drawn] == ["3 ± 0.90 Wh", "503 ± 151 Wh", "unknown"]
+    assert titles(found) >= {"Energy so far (kWh)"}
+    assert not {"low", "high"} & titles(found)
+
+
+def test_a_timeline_without_known_uncertainty_has_no_band() -> None:
+    frame = frames.runs([make_report(energy_uncertainty=None) for _ in range(2)])
+    all_runs = ProjectTotals(**totals(energy_kwh=0.006, energy_uncertainty=None), project="p")
+    found = spec(history.timeline_chart(frames.timeline(frame, all_runs), "Energy"))
+    drawn = rows(found, "low", "cumulative")
+    assert [row["low"] for row in drawn] == [None, None]
+    assert [row["cumulative_text"] for row in drawn] == ["3 Wh", "6 Wh"]
+
+
 @pytest.mark.parametrize(
     ("span", "labels"),
     [

@@ -64,7 +64,12 @@ def check_totals(page: Page, totals: Totals) -> None:
     assert int(figure(page, "runs")) == totals.runs
     energy = page.locator("[data-figure=energy]")
     expect(energy).to_contain_text(wording.energy(totals.energy_kwh))
-    expect(energy).to_contain_text(wording.uncertainty(totals.energy_uncertainty))
+    expect(energy).to_contain_text(
+        wording.energy_band(totals.energy_kwh, totals.energy_uncertainty)
+    )
+    expect(page.locator("[data-figure=emissions]")).to_contain_text(
+        wording.mass_band(totals.emissions_kg, totals.emissions_uncertainty)
+    )
 
 
 def test_the_overview_shows_what_the_api_says(ledger: Ledger, page: Page) -> None:
@@ -79,9 +84,16 @@ def test_the_overview_shows_what_the_api_says(ledger: Ledger, page: Page) -> Non
         expect(row).to_contain_text(project.project)
         expect(row).to_contain_text(wording.energy(project.energy_kwh))
         expect(row).to_contain_text(wording.mass(project.emissions_kg))
+        band = wording.energy_band(project.energy_kwh, project.energy_uncertainty)
+        assert ("±" in row.inner_text()) == bool(band)
+        expect(row).to_contain_text(band)
+        expect(row).to_contain_text(
+            wording.mass_band(project.emissions_kg, project.emissions_uncertainty)
+        )
     for equivalent in summary.equivalents:
         card = page.locator(f"[data-figure=equivalent-{equivalent.key}]")
         expect(card).to_contain_text(f"{equivalent.text}{equivalent.label}")
+        expect(card).to_contain_text(f"± {equivalent.uncertainty_text}")
     hosted = page.locator("[data-table=places]")
     for place in ("Germany", "France", "An unknown place"):
         expect(hosted).to_contain_text(place)
@@ -108,6 +120,37 @@ def test_a_project_shows_what_the_api_says(ledger: Ledger, page: Page) -> None:
         expect(row).to_contain_text(wording.intensity(place.intensity_g_per_kwh))
         if place.intensity_year:
             expect(row).to_contain_text(str(place.intensity_year))
+
+
+def test_a_run_shows_its_bands_and_the_part_above_idle(ledger: Ledger, page: Page) -> None:
+    runs = ledger.client.runs(project="scaling").items
+    idle = next(run for run in runs if run.idle_energy_kwh is not None)
+    open_page(page, ledger.view(project="scaling", run=str(idle.run_id)))
+    details = page.locator(".st-key-run-details")
+    energy = details.locator("[data-figure=run-energy]")
+    expect(energy).to_contain_text(wording.energy_band(idle.energy_kwh, idle.energy_uncertainty))
+    above = wording.energy((idle.energy_kwh or 0.0) - (idle.idle_energy_kwh or 0.0))
+    expect(energy).to_contain_text(f"{above} of it above idle")
+    expect(details.locator("[data-figure=run-emissions]")).to_contain_text(
+        wording.mass_band(idle.emissions_kg, idle.energy_uncertainty)
+    )
+    expect(page.locator(".st-key-run-facts")).to_contain_text(f"{above} of ")
+    expect(details.locator("[data-table=nodes]")).to_contain_text(above)
+    # The project's other runs know nothing of it, so its total says nothing either.
+    expect(page.locator(".st-key-totals [data-figure=energy]")).not_to_contain_text("above idle")
+    other = next(run for run in runs if run.idle_energy_kwh is None)
+    open_page(page, ledger.view(project="scaling", run=str(other.run_id)))
+    expect(page.locator(".st-key-run-facts")).to_contain_text("run carbon baseline there")
+    expect(page.locator("[data-figure=run-energy]")).not_to_contain_text("above idle")
+
+
+def test_a_total_of_runs_that_all_know_it_shows_the_part_above_idle(
+    ledger: Ledger, page: Page
+) -> None:
+    total = ledger.client.summary(ODD_NAME)
+    open_page(page, ledger.view(project=ODD_NAME))
+    above = wording.energy((total.energy_kwh or 0.0) - (total.idle_energy_kwh or 0.0))
+    expect(page.locator("[data-figure=energy]")).to_contain_text(f"{above} of it above idle")
 
 
 def test_what_a_speedup_cost_is_drawn_and_said(ledger: Ledger, page: Page) -> None:

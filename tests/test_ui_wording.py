@@ -134,6 +134,34 @@ def test_a_spread_is_in_the_unit_of_its_mean(
 
 
 @pytest.mark.parametrize(
+    ("energy_kwh", "relative", "text"),
+    [
+        (None, 0.05, ""),
+        (None, None, ""),
+        (1.0, None, "± unknown"),
+        (1.0, 0.05, "± 0.050 kWh"),
+        (0.000123, 0.3, "± 37 mWh"),
+        (0.00123, 0.3, "± 0.37 Wh"),
+        (500.0, 0.042, "± 21 kWh"),
+        (1.0, 0.0, "± 0 kWh"),
+        (0.0, 0.4, "± 0 Wh"),
+        (2.0, 30.0, "± 60 kWh"),
+    ],
+)
+def test_a_band_is_in_the_unit_of_its_value(
+    energy_kwh: float | None, relative: float | None, text: str
+) -> None:
+    assert wording.energy_band(energy_kwh, relative) == text
+    assert wording.mass_band(energy_kwh, relative) == text.replace("Wh", "g")
+
+
+def test_a_mass_with_spread() -> None:
+    assert wording.mass_with_spread(1.95, 0.098) == "1.95 ± 0.098 kg"
+    assert wording.mass_with_spread(1.95, None) == "1.95 kg"
+    assert wording.mass_with_spread(None, 0.1) == "unknown"
+
+
+@pytest.mark.parametrize(
     ("mean_s", "stdev_s", "text"),
     [
         (0.012, 0.001, "12 ± 1.0 ms"),

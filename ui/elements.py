@@ -136,13 +136,17 @@ def table(
     )
 
 
-def bar(raw: str, value: float | None, longest: float) -> Markup:
-    """Make a text with a bar under it in proportion to `value`; none where it is unknown."""
+def bar(raw: str, value: float | None, longest: float, note: str = "") -> Markup:
+    """Make a text with a bar under it in proportion to `value`; none where it is unknown.
+
+    A `note` is a smaller remark between the two.
+    """
+    written = with_note(raw, note) if note else text(raw)
     if value is None or longest <= 0:
-        return text(raw)
+        return written
     width = 100 * value / longest
     drawn = f'<span class="cl-bar"><span style="width:{width:.1f}%"></span></span>'
-    return Markup(f"<span>{escape(raw)}</span>{drawn}")
+    return Markup(f"<span>{written}</span>{drawn}")
 
 
 def link(raw: str, **query: str) -> Markup:
@@ -156,7 +160,9 @@ def status(name: str) -> Markup:
 
 
 def with_note(raw: str, note: str) -> Markup:
-    """Make a value with a smaller remark below."""
+    """Make a value with a smaller remark below, if there is one."""
+    if not note:
+        return text(raw)
     return Markup(f'{escape(raw)}<span class="cl-cell-note">{escape(note)}</span>')
 
 

@@ -19,6 +19,8 @@ from ui import wording
 from ui.theme import STRATEGIES
 
 COMPONENTS = ("GPU", "CPU", "RAM")
+STDEVS = {"energy_kwh": "energy_stdev_kwh", "emissions_kg": "emissions_stdev_kg"}
+"""The columns that hold the standard uncertainty of another."""
 
 
 def runs(items: Sequence[RunFields]) -> pd.DataFrame:
@@ -33,8 +35,11 @@ def runs(items: Sequence[RunFields]) -> pd.DataFrame:
             "configuration": wording.configuration(run.strategy, run.world_size),
             "energy_kwh": run.energy_kwh,
             "emissions_kg": run.emissions_kg,
-            "energy_text": wording.energy(run.energy_kwh),
-            "emissions_text": wording.mass(run.emissions_kg),
+            "energy_stdev_kwh": wording.absolute(run.energy_kwh, run.energy_uncertainty),
+            "emissions_stdev_kg": wording.absolute(run.emissions_kg, run.energy_uncertainty),
+            "energy_text": wording.energy_with_spread(
+                run.energy_kwh, wording.absolute(run.energy_kwh, run.energy_uncertainty)
+            ),
             "duration_text": wording.duration(run.duration_s),
             "started_text": wording.moment(run.started_at),
             "GPU": run.gpu_energy_kwh,
@@ -44,7 +49,7 @@ def runs(items: Sequence[RunFields]) -> pd.DataFrame:
         for run in sorted(items, key=lambda run: (run.started_at, run.run_id))
     ]
     return pd.DataFrame(rows).astype(
-        dict.fromkeys(("energy_kwh", "emissions_kg", *COMPONENTS), "float64") if rows else {}
+        dict.fromkeys((*STDEVS, *STDEVS.values(), *COMPONENTS), "float64") if rows else {}
     )
 
 
@@ -58,13 +63,27 @@ def timeline(runs_frame: pd.DataFrame, totals: Totals) -> pd.DataFrame:
     """The ledger growing run by run: cumulative energy (kWh) and emissions (kg) at each run.
 
     The runs may be only the newest of many: what the older ones had drawn is where the lines start.
+    Beside each is its standard deviation, for which the runs' errors are added linearly; missing
+    where it is unknown.
     """
     frame = runs_frame.copy()
-    for column, total in (("energy_kwh", totals.energy_kwh), ("emissions_kg", totals.emissions_kg)):
-        known = frame[column].fillna(0.0)
-        before = max(0.0, (total or 0.0) - float(known.sum()))
-        frame[f"cumulative_{column}"] = known.cumsum() + before
+    relative = (totals.energy_uncertainty, totals.emissions_uncertainty)
+    for (column, stdev), uncertainty in zip(STDEVS.items(), relative, strict=True):
+        total = getattr(totals, column)
+        frame[f"cumulative_{column}"] = _grown(frame[column], total)
+        if uncertainty is None:
+            frame[f"cumulative_{stdev}"] = math.nan
+        else:
+            # A run that does not know its own is off by as much as the others, as far as one knows.
+            spread = frame[stdev].fillna(frame[column] * uncertainty)
+            band = wording.absolute(total, uncertainty)
+            frame[f"cumulative_{stdev}"] = _grown(spread, band)
     return frame
+
+
+def _grown(added: "pd.Series[float]", total: float | None) -> "pd.Series[float]":
+    known = added.fillna(0.0)
+    return known.cumsum() + max(0.0, (total or 0.0) - float(known.sum()))
 
 
 def tradeoff(points: Iterable[TradeoffPoint]) -> pd.DataFrame:

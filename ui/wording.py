@@ -84,6 +84,29 @@ def energy_with_spread(energy_kwh: float | None, stdev_kwh: float | None) -> str
     return f"{number(energy_kwh / size)} ± {_spread(stdev_kwh / size)} {symbol}"
 
 
+def mass_with_spread(mass_kg: float | None, stdev_kg: float | None) -> str:
+    """Write a mass with its standard deviation in the same unit: "1.95 ± 0.098 kg"."""
+    if mass_kg is None or stdev_kg is None:
+        return mass(mass_kg)
+    size, symbol = _unit_for(mass_kg, _MASS_UNITS)
+    return f"{number(mass_kg / size)} ± {_spread(stdev_kg / size)} {symbol}"
+
+
+def energy_band(energy_kwh: float | None, relative: float | None) -> str:
+    """Write an energy's standard uncertainty in the energy's own unit: "± 0.15 kWh"."""
+    return _band(energy_kwh, relative, _ENERGY_UNITS)
+
+
+def mass_band(mass_kg: float | None, relative: float | None) -> str:
+    """Write a mass's standard uncertainty in the mass's own unit: "± 57 g"."""
+    return _band(mass_kg, relative, _MASS_UNITS)
+
+
+def absolute(value: float | None, relative: float | None) -> float | None:
+    """Return a standard uncertainty in the unit of its value, or None where either is unknown."""
+    return None if value is None or relative is None else value * relative
+
+
 def duration_with_spread(duration_s: float, stdev_s: float | None) -> str:
     """Write a mean duration with its standard deviation in the same unit: "62.1 ± 0.2 s"."""
     fitting = [unit for unit in _DURATION_UNITS if duration_s >= unit[0]]
@@ -186,6 +209,16 @@ def _spread(stdev: float) -> str:
         return f"{stdev:,.0f}"
     rounded = float(f"{stdev:.2g}")
     return f"{rounded:.{max(0, 1 - math.floor(math.log10(rounded)))}f}"
+
+
+def _band(value: float | None, relative: float | None, units: tuple[tuple[float, str], ...]) -> str:
+    """Write the band of a known value; of an unknown one there is nothing to write."""
+    if value is None:
+        return ""
+    if relative is None:
+        return f"± {UNKNOWN}"
+    size, symbol = _unit_for(value, units)
+    return f"± {_spread(value * relative / size)} {symbol}"
 
 
 def _in_unit(value: float | None, units: tuple[tuple[float, str], ...]) -> str:

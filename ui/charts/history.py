@@ -8,28 +8,36 @@ from altair.utils.schemapi import UndefinedType
 
 from ui import wording
 from ui.frames import COMPONENTS as COMPONENT_COLUMNS
+from ui.frames import STDEVS
 from ui.theme import COMPONENTS, GREEN, GREY, INK
 
 BARS_AT_MOST = 60
 QUANTITIES = {
-    "Energy": ("energy_kwh", wording.energy_unit, wording.energy),
-    "CO₂-equivalent": ("emissions_kg", wording.mass_unit, wording.mass),
+    "Energy": ("energy_kwh", wording.energy_unit, wording.energy_with_spread),
+    "CO₂-equivalent": ("emissions_kg", wording.mass_unit, wording.mass_with_spread),
 }
 _SIGNS = {"failed": "✕", "interrupted": "‖", "running": "▶"}
 
 
 def timeline_chart(frame: pd.DataFrame, quantity: str) -> ChartType:
-    """Draw the cumulative energy or CO2-equivalent over time (UTC), one point a run.
+    """Draw the cumulative energy or CO2-equivalent over time (UTC) in its band, one point a run.
 
     `frame` is made by `ui.frames.timeline`; `quantity` is a key of `QUANTITIES`.
     """
     column, unit_for, write = QUANTITIES[quantity]
-    cumulative = frame[f"cumulative_{column}"]
+    cumulative, stdev = frame[f"cumulative_{column}"], frame[f"cumulative_{STDEVS[column]}"]
     size, unit = unit_for(cumulative.tolist())
     data = frame.assign(
         cumulative=cumulative / size,
-        cumulative_text=[write(value) for value in cumulative],
-        added_text=[write(None if pd.isna(value) else value) for value in frame[column]],
+        low=(cumulative - stdev).clip(lower=0.0) / size,
+        high=(cumulative + stdev) / size,
+        cumulative_text=[
+            write(value, _known(spread)) for value, spread in zip(cumulative, stdev, strict=True)
+        ],
+        added_text=[
+            write(_known(value), _known(spread))
+            for value, spread in zip(frame[column], frame[STDEVS[column]], strict=True)
+        ],
     )[
         [
             "started_at",
@@ -37,10 +45,13 @@ def timeline_chart(frame: pd.DataFrame, quantity: str) -> ChartType:
             "label",
             "status",
             "cumulative",
+            "low",
+            "high",
             "cumulative_text",
             "added_text",
         ]
     ]
+    title = f"{quantity} so far ({unit})"
     base = alt.Chart(data).encode(
         x=alt.X(
             "started_at:T",
@@ -48,10 +59,12 @@ def timeline_chart(frame: pd.DataFrame, quantity: str) -> ChartType:
             scale=alt.Scale(type="utc"),
             axis=alt.Axis(tickCount=5, labelOverlap=True, format=_time_format(frame["started_at"])),
         ),
-        y=alt.Y("cumulative:Q", title=f"{quantity} so far ({unit})", axis=alt.Axis(tickCount=5)),
+        y=alt.Y("cumulative:Q", title=title, axis=alt.Axis(tickCount=5)),
     )
     return alt.layer(
-        base.mark_area(interpolate="step-after", color=GREEN, opacity=0.12),
+        base.mark_area(interpolate="step-after", color=GREEN, opacity=0.22).encode(
+            y=alt.Y("low:Q", title=title, axis=alt.Axis(tickCount=5)), y2="high:Q"
+        ),
         base.mark_line(interpolate="step-after", color=GREEN, strokeWidth=2),
         base.mark_circle(size=46, color=GREEN, opacity=1).encode(
             tooltip=[
@@ -65,6 +78,10 @@ def timeline_chart(frame: pd.DataFrame, quantity: str) -> ChartType:
         height=260,
         width="container",
     )
+
+
+def _known(value: float) -> float | None:
+    return None if pd.isna(value) else value
 
 
 def _time_format(moments: "pd.Series[pd.Timestamp]") -> str:

@@ -34,6 +34,9 @@ def render(runs: Sequence[RunFields], summary: Summary) -> None:
                 key="timeline-chart",
                 alt=f"{quantity} of all runs over time",
             )
+            elements.show(
+                elements.paragraph("The band is one standard deviation to either side.", "caption")
+            )
     if not frame["energy_kwh"].tail(BARS_AT_MOST).notna().any():
         return
     with st.container(key="runs"):

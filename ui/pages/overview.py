@@ -52,8 +52,8 @@ def _projects(projects: Sequence[ProjectTotals]) -> elements.Markup:
             [
                 elements.link(item.project, project=item.project),
                 elements.text(f"{item.runs:,}"),
-                elements.bar(wording.energy(item.energy_kwh), item.energy_kwh, most),
-                elements.text(wording.mass(item.emissions_kg)),
+                totals.energy_cell(item, most),
+                totals.emissions_cell(item),
                 elements.text(wording.moment(item.last_run_at)),
             ]
             for item in projects

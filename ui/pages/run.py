@@ -6,7 +6,7 @@ from uuid import UUID
 import streamlit as st
 
 from carbon.errors import ApiRejectedError
-from carbon.schema import NodeReport, RunFields, RunReport
+from carbon.schema import ComponentEnergy, NodeReport, RunFields, RunReport
 from ui import data, elements, frames, theme, wording
 from ui.address import choose
 from ui.charts.history import epochs_chart, metric_chart
@@ -84,7 +84,7 @@ def _components(run: RunReport) -> elements.Markup:
                 elements.text(
                     wording.energy(energy_kwh) if energy_kwh is not None else "not measured"
                 ),
-                elements.text(wording.uncertainty(relative) if energy_kwh is not None else "–"),
+                elements.text(_band(energy_kwh, relative)),
                 elements.text(wording.method(getattr(run, f"{part}_energy_method"))),
             ]
         )
@@ -94,6 +94,20 @@ def _components(run: RunReport) -> elements.Markup:
         rows,
         numeric=[1, 2],
     )
+
+
+def _band(energy_kwh: float | None, relative: float | None) -> str:
+    if energy_kwh is None or relative is None:
+        return "–" if energy_kwh is None else wording.uncertainty(None)
+    return f"{wording.energy_band(energy_kwh, relative)} ({wording.percent(relative)})"
+
+
+def _above_idle(part: ComponentEnergy) -> str:
+    if part.energy_kwh is None:
+        return "–"
+    if part.idle_energy_kwh is None:
+        return "unknown"
+    return totals.above_idle(part.energy_kwh, part.idle_energy_kwh)
 
 
 def _charts(run: RunReport) -> None:
@@ -135,12 +149,13 @@ def _nodes(nodes: Sequence[NodeReport]) -> elements.Markup:
             elements.text(_ranks(node.ranks)),
             elements.text(node.cpu_model or "unknown"),
             elements.text(wording.energy(node.energy_kwh)),
-            elements.text(wording.uncertainty(node.energy_uncertainty)),
+            elements.text(_band(node.energy_kwh, node.energy_uncertainty)),
+            elements.text(_above_idle(node)),
         ]
         for node in nodes
     ]
-    columns = ["Node", "Attempt", "Ranks", "CPU", "Energy", "Uncertainty"]
-    return elements.table("nodes", columns, rows, numeric=[1, 4, 5])
+    columns = ["Node", "Attempt", "Ranks", "CPU", "Energy", "Uncertainty", "Above idle"]
+    return elements.table("nodes", columns, rows, numeric=[1, 4, 5, 6])
 
 
 def _devices(node: NodeReport) -> elements.Markup:
@@ -151,7 +166,7 @@ def _devices(node: NodeReport) -> elements.Markup:
                 f"{node.hostname}, {device.uuid}" + (f" — {device.note}" if device.note else ""),
             ),
             elements.text(wording.energy(device.energy_kwh)),
-            elements.text(wording.uncertainty(device.energy_uncertainty)),
+            elements.text(_band(device.energy_kwh, device.energy_uncertainty)),
             elements.text(wording.method(device.energy_method)),
             elements.text(
                 "unknown"
@@ -195,9 +210,21 @@ def _about(run: RunReport) -> list[tuple[str, str]]:
             else "unknown",
         ),
         ("PUE", wording.number(run.pue)),
+        ("Energy above idle", _idle_fact(run)),
         ("Git commit", run.git_commit or "unknown"),
         ("Run id", str(run.run_id)),
     ]
+
+
+def _idle_fact(run: RunReport) -> str:
+    if run.energy_kwh is None:
+        return "unknown, as no energy was measured"
+    if run.idle_energy_kwh is None:
+        return "unknown: no baseline of its machine; run carbon baseline there while it is idle"
+    return (
+        f"{_above_idle(run)} of {wording.energy(run.energy_kwh)}; "
+        f"idle, the same devices draw {wording.energy(run.idle_energy_kwh)} in that time"
+    )
 
 
 def _ranks(ranks: Sequence[int]) -> str:

@@ -109,4 +109,8 @@ def _table(points: Sequence[TradeoffPoint]) -> None:
     spread = "± is one standard deviation over repeated runs."
     if any(point.energy_per_epoch_kwh_stdev is None for point in points):
         spread += " A configuration that ran once has no spread: run it again to see it."
+    spread += (
+        " The meters' own error comes on top; it is the same for all that was measured on the same "
+        "devices, and cancels where configurations are compared."
+    )
     elements.show(elements.paragraph(spread, "caption"))

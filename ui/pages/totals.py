@@ -28,8 +28,9 @@ def total_figures(totals: Totals) -> list[Figure]:
             wording.energy(totals.energy_kwh),
             totals.energy_kwh,
             [
-                *_band(totals.energy_kwh, totals.energy_uncertainty),
+                *_energy_band(totals.energy_kwh, totals.energy_uncertainty),
                 *_shares(totals),
+                *_above_idle(totals.energy_kwh, _idle_of_all(totals)),
                 *_missing(totals.runs, totals.runs_without_energy),
                 *(["nothing was measured"] if totals.energy_kwh is None else []),
             ],
@@ -40,7 +41,8 @@ def total_figures(totals: Totals) -> list[Figure]:
             wording.mass(totals.emissions_kg),
             totals.emissions_kg,
             [
-                "location-based, PUE included; intensities below, by place"
+                *_emissions_band(totals.emissions_kg, totals.emissions_uncertainty),
+                "location-based, with PUE; intensities below"
                 if totals.emissions_kg is not None
                 else NO_PLACE
                 if totals.energy_kwh is not None
@@ -71,8 +73,9 @@ def run_figures(run: RunFields, prefix: str) -> list[Figure]:
             wording.energy(run.energy_kwh),
             run.energy_kwh,
             [
-                *_band(run.energy_kwh, run.energy_uncertainty),
+                *_energy_band(run.energy_kwh, run.energy_uncertainty),
                 *_shares(run),
+                *_above_idle(run.energy_kwh, run.idle_energy_kwh),
                 *(["nothing was measured"] if run.energy_kwh is None else []),
             ],
         ),
@@ -82,6 +85,7 @@ def run_figures(run: RunFields, prefix: str) -> list[Figure]:
             wording.mass(run.emissions_kg),
             run.emissions_kg,
             [
+                *_emissions_band(run.emissions_kg, run.energy_uncertainty),
                 f"at {intensity}, PUE {wording.number(run.pue)}",
                 wording.source(run.intensity_source, run.intensity_year),
             ]
@@ -104,14 +108,17 @@ def run_figures(run: RunFields, prefix: str) -> list[Figure]:
 
 def equivalents(items: Sequence[Equivalent], of_last: Sequence[Equivalent] = ()) -> Markup:
     """Make the everyday equivalents with icons and sources, the last run's beside them."""
-    last = {item.key: item.text for item in of_last}
+    last = {item.key: _with_band(item) for item in of_last}
     cards = elements.cards(
         Figure(
             f"equivalent-{item.key}",
             item.label,
             item.text,
             item.amount,
-            [f"last run: {last[item.key]}"] if item.key in last else [],
+            [
+                *([f"± {item.uncertainty_text}"] if item.uncertainty_text else []),
+                *([f"last run: {last[item.key]}"] if item.key in last else []),
+            ],
             icon=_ICONS.get(item.key, "leaf"),
         )
         for item in items
@@ -138,8 +145,8 @@ def places(items: Sequence[PlaceTotals]) -> Markup:
             [
                 elements.text(_place(item)),
                 elements.text(f"{item.runs:,}"),
-                elements.bar(wording.energy(item.energy_kwh), item.energy_kwh, most),
-                elements.text(wording.mass(item.emissions_kg)),
+                energy_cell(item, most),
+                emissions_cell(item),
                 elements.with_note(
                     wording.intensity(item.intensity_g_per_kwh),
                     wording.source(item.intensity_source, item.intensity_year)
@@ -161,12 +168,56 @@ def hosted(items: Sequence[PlaceTotals]) -> str:
     return f"Infrastructure hosted in {'; '.join(names)}."
 
 
-def _band(energy_kwh: float | None, relative: float | None) -> list[str]:
+def energy_cell(item: Totals, most_kwh: float) -> Markup:
+    """Make a table's cell of an energy: its band below it, and a bar to scale."""
+    band = wording.energy_band(item.energy_kwh, item.energy_uncertainty)
+    return elements.bar(wording.energy(item.energy_kwh), item.energy_kwh, most_kwh, band)
+
+
+def emissions_cell(item: Totals) -> Markup:
+    """Make a table's cell of emissions with their band below them."""
+    band = wording.mass_band(item.emissions_kg, item.emissions_uncertainty)
+    return elements.with_note(wording.mass(item.emissions_kg), band)
+
+
+def _energy_band(energy_kwh: float | None, relative: float | None) -> list[str]:
     if energy_kwh is None:
         return []
     if relative is None:
         return ["uncertainty unknown"]
-    return [f"{wording.uncertainty(relative)} ({ONE_STDEV})"]
+    band = wording.energy_band(energy_kwh, relative)
+    return [f"{band} ({wording.percent(relative)}, {ONE_STDEV})"]
+
+
+def _emissions_band(emissions_kg: float | None, relative: float | None) -> list[str]:
+    if emissions_kg is None:
+        return []
+    if relative is None:
+        return ["uncertainty unknown"]
+    band = wording.mass_band(emissions_kg, relative)
+    return [f"{band} ({wording.percent(relative)}); the grid's own is unknown"]
+
+
+def _above_idle(energy_kwh: float | None, idle_kwh: float | None) -> list[str]:
+    if energy_kwh is None or idle_kwh is None:
+        return []
+    return [f"{above_idle(energy_kwh, idle_kwh)} of it above idle"]
+
+
+def above_idle(energy_kwh: float, idle_kwh: float) -> str:
+    """Write the part of an energy that the same devices would not have drawn idle."""
+    return wording.energy(max(energy_kwh - idle_kwh, 0.0))
+
+
+def _idle_of_all(totals: Totals) -> float | None:
+    """Return the idle part of all that was measured; None where one run does not know its own."""
+    if totals.runs_without_idle_energy > totals.runs_without_energy:
+        return None
+    return totals.idle_energy_kwh
+
+
+def _with_band(item: Equivalent) -> str:
+    return item.text if item.uncertainty_text is None else f"{item.text} ± {item.uncertainty_text}"
 
 
 def _shares(run: Totals | RunFields) -> list[str]:
@@ -215,8 +266,17 @@ def explain() -> None:
                     ),
                     (
                         "Uncertainty",
-                        "One standard deviation, relative. A meter's error is the same in every "
-                        "run, so the band of a total does not shrink with the number of runs.",
+                        "± is one standard deviation. An error belongs to a GPU's own sensor, a "
+                        "processor's counters or an estimate: those of different origin add up in "
+                        "quadrature within a run. The same meter errs in the same way in every "
+                        "run, so the band of a total does not shrink with the number of runs. "
+                        "Emissions and equivalents carry the band of their energy; how far the "
+                        "grid's intensity and the factors are off is not known.",
+                    ),
+                    (
+                        "Above idle",
+                        "The energy less what the same devices draw idle in the same time. Run "
+                        "`carbon baseline` once on each machine, idle; later runs then show it.",
                     ),
                     (
                         "CO₂-equivalent",
