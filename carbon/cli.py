@@ -1,5 +1,6 @@
 """The `carbon` command."""
 
+import io
 import os
 import sys
 import time
@@ -33,6 +34,9 @@ Database = Annotated[
 
 def main() -> None:
     """Run the command; what goes wrong in a known way is one line on the terminal."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # Not every terminal can write a "±".
     try:
         app(prog_name="carbon")
     except CarbonError as error:
@@ -183,6 +187,35 @@ def baseline(
             "the machine was not idle, nothing is kept: stop what runs on it, or use --force"
         )
     console.print(f"kept in {idle.save(measured, settings.spool_dir)}", markup=False)
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what was found as JSON, for machines.")
+    ] = False,
+) -> None:
+    """Tell what can be measured on this machine, what is missing, and whether runs get through."""
+    import json
+    import logging
+    from dataclasses import asdict
+
+    from carbon.doctor import examine
+    from carbon.metering import machine_sources
+    from carbon.tables import diagnosis_tables
+    from carbon.topology import detect
+
+    settings = load()
+    logging.getLogger("carbon").addHandler(logging.NullHandler())  # It is all in the findings.
+    hostname = detect(os.environ).hostname
+    found = examine(settings, hostname, os.environ, machine_sources(settings))
+    if as_json:
+        print(json.dumps({"is_sound": found.is_sound, **asdict(found)}, indent=2))
+    else:
+        for table in diagnosis_tables(found):
+            console.print(table)
+    if not found.is_sound:
+        sys.exit(1)
 
 
 def _api_arguments(host: str, port: int, database: str | None) -> list[str]:

@@ -11,6 +11,7 @@ from carbon.errors import ApiRejectedError, ApiUnreachableError
 from carbon.schema import (
     Accepted,
     GridFactor,
+    Health,
     ProjectTotals,
     RunPage,
     RunReport,
@@ -127,6 +128,10 @@ class Client:
             return self._http.get("/healthz").is_success
         except httpx.HTTPError:
             return False
+
+    def health(self) -> Health:
+        """Ask whether the API and its database answer, and which reports it understands."""
+        return self._call(Health, "GET", "/healthz")
 
     def _call(self, shape: type[T], method: str, path: str, **options: Any) -> T:
         try:

@@ -1,6 +1,7 @@
 """What is read back: totals, comparisons, factors, problems."""
 
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from carbon.schema.fields import Wire
@@ -161,6 +162,13 @@ class GridFactor(Wire):
     year: int | None
     mix_percent: dict[str, float] | None
     """Shares of generation: coal, gas, oil, nuclear, hydro, wind, solar, other_renewable."""
+
+
+class Health(Wire):
+    """The answer of a server that can be used, and the newest report it understands."""
+
+    status: Literal["ok"]
+    schema_version: int
 
 
 class Problem(Wire):
