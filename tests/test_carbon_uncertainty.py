@@ -198,6 +198,27 @@ def test_the_band_of_a_node_and_of_a_device_covers_too() -> None:
         assert two == pytest.approx(TWO_SIGMA, abs=tolerance(TWO_SIGMA))
 
 
+@pytest.mark.parametrize("gpus", [1, 2, 8, 16])
+def test_boards_of_known_power_are_covered(gpus: int) -> None:
+    """The other way round: true powers and gains are drawn, and the meters show their product."""
+    rng = random.Random(4)
+    draws, inside = 1500, [0, 0]
+    for _ in range(draws):
+        truths_j = [rng.uniform(60, 400) * 60.0 for _ in range(gpus)]
+        shown = [
+            Reading(board(i), "gpu", "nvml_counter", j * (1 + rng.gauss(0, COUNTER)), f"GPU-{i}")
+            for i, j in enumerate(truths_j)
+        ]
+        ((shown_kwh, relative),) = total(merge([part(shown)]))
+        off_kwh = abs(units.kwh_from_joules(sum(truths_j)) - shown_kwh)
+        for i, sigmas in enumerate((1, 2)):
+            inside[i] += off_kwh <= sigmas * relative * shown_kwh
+    for count, share in zip(inside, (ONE_SIGMA, TWO_SIGMA), strict=True):
+        # Four standard deviations of a share, and what a gain of 5 % bends the normal curve by.
+        slack = 4 * math.sqrt(share * (1 - share) / draws) + 0.005
+        assert count / draws == pytest.approx(share, abs=slack)
+
+
 # ------------------------------------------------------------------------- totals over many runs
 
 
