@@ -2,7 +2,12 @@
 
 import os
 
+import hypothesis
 import pytest
+
+# No test asserts that something is fast: the machine may be busy.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 # In an order in which none is imported by one before it.
 pytest_plugins = [
