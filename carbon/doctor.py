@@ -36,6 +36,9 @@ LITTLE_ROOM_BYTES = 100 << 20
 # What is looked for, the module in `carbon.meters` that knows, and how that is asked.
 _EXPLAINERS: tuple[tuple[str, str, Callable[[Any, Mapping[str, str]], str | None]], ...] = (
     ("NVIDIA GPUs", "nvml", lambda nvml, environ: nvml.explain(environ)),
+    ("AMD GPUs", "amd", lambda amd, environ: amd.explain(environ)),
+    ("RAPL counters", "rapl", lambda rapl, environ: rapl.explain()),
+    ("Jetson", "jetson", lambda jetson, environ: jetson.explain() if jetson.is_jetson() else None),
 )
 
 

@@ -21,8 +21,8 @@ from carbon.topology import Topology
 from carbon.window import MeterWindow
 
 if TYPE_CHECKING:
-    from carbon.meters import jetson
     from carbon.baseline import Baseline  # Imported by the recorder's thread, not the training's.
+    from carbon.meters import jetson
 
 log = logging.getLogger("carbon")
 
