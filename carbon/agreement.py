@@ -6,7 +6,6 @@ others find it. Nobody waits for anybody.
 """
 
 import logging
-import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -63,6 +62,8 @@ def _await_store(host: str, port: int) -> None:
     Raises:
         OSError: nobody did in time.
     """
+    import socket  # Not by runs that have nothing to agree on.
+
     give_up_s = time.monotonic() + AGREE_WAIT_S
     while True:
         try:

@@ -10,13 +10,13 @@ of a host have in common until it restarts; a card of before that is of another 
 import json
 import logging
 import os
-import socket
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from carbon import topology
 from carbon.spool import HeldFile, Spool, is_held
 
 log = logging.getLogger("carbon")
@@ -78,7 +78,7 @@ class Neighbours:
     def __init__(self, run_id: UUID, spool: Spool, now_s: float) -> None:
         self.card = Card(str(run_id), os.getpid(), boot_id(), now_s)
         self.others: list[Card] = []
-        self._folder = spool.directory / "sharing" / socket.gethostname()
+        self._folder = spool.directory / "sharing" / topology.hostname()
         self._name = f"{run_id}-{os.getpid()}-{next(_numbers)}"
         self._lock: HeldFile | None = None
         self._seen_ns = -1

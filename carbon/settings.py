@@ -8,8 +8,6 @@ at or above the working directory (`CARBON_API_URL` is `api_url` there), and tha
 """
 
 import os
-import tempfile
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +24,6 @@ from pydantic import (
     field_validator,
 )
 
-from carbon import grid
 from carbon.countries import is_country
 from carbon.errors import SettingsError, UnknownPlaceError
 
@@ -45,6 +42,8 @@ def _state_dir() -> Path:
     try:
         base = given if given.is_absolute() else Path.home() / ".local" / "state"
     except RuntimeError:
+        import tempfile  # As below: what loads slowly is loaded where it is needed.
+
         base = Path(tempfile.gettempdir()) / f"user-{os.getuid()}"
     return base / "carbon-ledger"
 
@@ -138,7 +137,10 @@ def load(
             values[key], origin[key] = value, f"--{key.replace('_', '-')}"
     try:
         settings = Settings.model_validate(values)
-        grid.check_place(settings.country_iso_code, settings.region)
+        if settings.region is not None:
+            from carbon import grid
+
+            grid.check_place(settings.country_iso_code, settings.region)
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0])
@@ -158,6 +160,10 @@ def _project_table(directory: Path | None) -> tuple[Path | None, dict[str, Any]]
         return None, {}  # The working directory is gone; that must not stop a training either.
     for folder in (directory, *directory.parents):
         path = folder / "pyproject.toml"
+        if not path.is_file():
+            continue
+        import tomllib
+
         try:
             document = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError):

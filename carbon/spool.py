@@ -16,7 +16,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import time
 import weakref
 from collections.abc import Iterator
@@ -206,7 +205,7 @@ class Spool:
         with self._errors():
             target = self._folder(to, run_id)
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(target, ignore_errors=True)
+            _remove(target)
             if reason:
                 text = json.dumps(reason, indent=2)
                 (self._folder("runs", run_id) / "reason.json").write_text(text, encoding="utf-8")
@@ -227,7 +226,7 @@ class Spool:
         with self._errors():
             for path in self._folders("delivered"):
                 if time.time() - path.stat().st_mtime > older_than_s:
-                    shutil.rmtree(path, ignore_errors=True)
+                    _remove(path)
                     (self.directory / "locks" / path.name).unlink(missing_ok=True)
 
     @contextlib.contextmanager
@@ -269,6 +268,12 @@ class Spool:
 def encode(events: list[Event]) -> str:
     """Write events as the lines of a part."""
     return "".join(to_line(event) + "\n" for event in events)
+
+
+def _remove(folder: Path) -> None:
+    import shutil  # Not by a training's thread, which has nothing to remove.
+
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _events(path: Path) -> Iterator[Event]:

@@ -1,13 +1,13 @@
-"""What a run runs in: its place's grid, the versions of its software, the commit of its code."""
+"""What a run runs in: its place's grid, the versions of its software, the commit of its code.
+
+Asked by the recorder's thread: what takes long to load is loaded there and not with the tracker.
+"""
 
 import os
 import platform
-import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from carbon import grid
 from carbon.settings import Settings
 
 # Distributions whose version matters to a training's speed or to how it was measured. Those of the
@@ -23,6 +23,8 @@ def place(settings: Settings) -> dict[str, Any]:
         "region": settings.region,
         "pue": settings.pue,
     }
+    from carbon import grid
+
     factor = grid.lookup(settings.country_iso_code, settings.region)
     if factor is not None:
         fields["intensity_g_per_kwh"] = factor.intensity_g_per_kwh
@@ -33,6 +35,8 @@ def place(settings: Settings) -> dict[str, Any]:
 
 def software() -> dict[str, str]:
     """Return the versions of what this process has loaded and of what measures it."""
+    from importlib.metadata import PackageNotFoundError, version
+
     found = {"python": platform.python_version(), "os": f"{platform.system()} {platform.release()}"}
     loaded = [name for module, name in _FRAMEWORKS.items() if module in sys.modules]
     for name in (*_OURS, *loaded):
@@ -51,6 +55,8 @@ def git_commit() -> str | None:
 
     Asks git, which may take seconds in a large repository.
     """
+    import subprocess
+
     try:
         answer = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],

@@ -5,7 +5,6 @@ where a script set it up by itself, in that order; a process without any of them
 """
 
 import os
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -125,7 +124,7 @@ _LAUNCHERS = (
 
 def detect(environ: Mapping[str, str]) -> Topology:
     """Return this process's place; values that are not numbers are taken as not set."""
-    hostname = socket.gethostname()
+    node = hostname()
     for launcher in _LAUNCHERS:
         rank = _number(environ, launcher.rank)
         world_size = _number(environ, launcher.world_size)
@@ -135,7 +134,7 @@ def detect(environ: Mapping[str, str]) -> Topology:
             continue
         local_world_size = _number(environ, launcher.local_world_size)
         return Topology(
-            hostname=hostname,
+            hostname=node,
             rank=rank,
             world_size=world_size,
             local_rank=_number(environ, launcher.local_rank) or 0,
@@ -145,7 +144,12 @@ def detect(environ: Mapping[str, str]) -> Topology:
             launcher=launcher.name,
             launch_id="/".join(environ.get(name, "") for name in launcher.launch_id),
         )
-    return _from_torch(environ, hostname) or Topology(hostname=hostname)
+    return _from_torch(environ, node) or Topology(hostname=node)
+
+
+def hostname() -> str:
+    """Return this node's name, as `socket` would; loading that takes milliseconds."""
+    return os.uname().nodename
 
 
 @dataclass(frozen=True)
@@ -193,14 +197,14 @@ def launch_day_ms() -> int:
     return launcher_process().started_at_ms >> 27 << 27
 
 
-def _from_torch(environ: Mapping[str, str], hostname: str) -> Topology | None:
+def _from_torch(environ: Mapping[str, str], node: str) -> Topology | None:
     """Ask `torch.distributed` where the script loaded and initialised it; never import it."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is None or not distributed.is_available() or not distributed.is_initialized():
         return None
     world_size = int(distributed.get_world_size())
     return Topology(
-        hostname=hostname,
+        hostname=node,
         rank=int(distributed.get_rank()),
         world_size=world_size,
         local_rank=int(distributed.get_rank()),

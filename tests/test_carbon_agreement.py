@@ -19,9 +19,10 @@ from carbon.spool import Spool
 from tests.fixtures.tracking import closed_port, joules
 
 SCRIPT = """
-import os, socket, time
+import os, time
 import torch.distributed
-socket.gethostname = lambda: os.environ["NODE"]  # Two nodes, of which the test has one.
+import carbon.topology
+carbon.topology.hostname = lambda: os.environ["NODE"]  # Two nodes, of which the test has one.
 import carbon
 from tests.fixtures.tracking import steady_sources
 torch.distributed.init_process_group("gloo")

@@ -6,20 +6,9 @@ measured" or "unknown", never zero. A field this version does not know is refuse
 of a newer schema is told so instead of being cut.
 """
 
-from carbon.schema.answers import (
-    Accepted,
-    Equivalent,
-    GridFactor,
-    Health,
-    PlaceTotals,
-    Problem,
-    ProjectTotals,
-    RunPage,
-    Summary,
-    Totals,
-    Tradeoff,
-    TradeoffPoint,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from carbon.schema.fields import (
     MAX_METRICS,
     SCHEMA_VERSION,
@@ -53,6 +42,22 @@ from carbon.schema.report import (
     RunReport,
     RunSpec,
 )
+
+if TYPE_CHECKING:
+    from carbon.schema.answers import (
+        Accepted,
+        Equivalent,
+        GridFactor,
+        Health,
+        PlaceTotals,
+        Problem,
+        ProjectTotals,
+        RunPage,
+        Summary,
+        Totals,
+        Tradeoff,
+        TradeoffPoint,
+    )
 
 __all__ = [
     "MAX_METRICS",
@@ -97,3 +102,12 @@ __all__ = [
     "Utc",
     "Wire",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is read back when it is first asked for: a training never asks."""
+    if name not in __all__:
+        raise AttributeError(f"module 'carbon.schema' has no attribute {name!r}")
+    value = getattr(import_module("carbon.schema.answers"), name)
+    globals()[name] = value
+    return value
