@@ -53,7 +53,7 @@ def settle(spool: Spool, run_id: UUID) -> RunReport | None:
         return None
     last = spool.report(run_id)
     seq = 0 if last is None else last.seq
-    report = merge(parts, seq)
+    report = merge(parts, seq, spool.series(run_id))
     if report != last:
         report = report.model_copy(update={"seq": seq + 1})
         spool.write_report(report)

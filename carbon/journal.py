@@ -9,6 +9,7 @@ from carbon.errors import SpoolError
 from carbon.merge import merge
 from carbon.part import Event, Part, Started
 from carbon.schema import RunReport
+from carbon.series import PartSeries
 from carbon.spool import HeldFile, Spool, encode
 
 log = logging.getLogger("carbon")
@@ -23,10 +24,12 @@ class Journal:
 
     Attributes:
         part: what has been said.
+        series: what was recorded over time, once the part has ended.
     """
 
     def __init__(self, started: Started, spool: Spool) -> None:
         self.part = Part(started)
+        self.series: PartSeries | None = None
         self._run_id = UUID(started.run_id)
         self._spool = spool
         self._lock = threading.Lock()  # Guards `part`.
@@ -69,7 +72,16 @@ class Journal:
     def report(self, seq: int = 0) -> RunReport:
         """Return the report of this part alone."""
         with self._lock:
-            return merge([self.part], seq)
+            return merge([self.part], seq, [self.series] if self.series else [])
+
+    def write_series(self, series: PartSeries) -> None:
+        """Put the series beside the part, where that is in the spool.
+
+        Raises:
+            SpoolError: it cannot be written.
+        """
+        if self._file is not None:
+            self._spool.write_series(self._file.path, series)
 
     def close(self) -> None:
         """Let go of the file: the part is then seen to have ended, or to have been cut off."""

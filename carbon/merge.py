@@ -2,19 +2,29 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
 from carbon import uncertainty, units
 from carbon.part import EpochEnded, Metered, Part
-from carbon.schema import Component, DeviceReport, EpochReport, NodeReport, RunReport, Status
+from carbon.schema import (
+    Component,
+    DeviceReport,
+    EpochReport,
+    NodeReport,
+    RunReport,
+    SeriesReport,
+    Status,
+)
+from carbon.series import PartSeries
+from carbon.series_merge import merge_series
 from carbon.uncertainty import Term
 
 _ENDED_BADLY: tuple[Status, ...] = ("failed", "interrupted")
 
 
-def merge(parts: Sequence[Part], seq: int = 0) -> RunReport:
+def merge(parts: Sequence[Part], seq: int = 0, series: Sequence[PartSeries] = ()) -> RunReport:
     """Make one report of all parts of one run; the order of `parts` does not matter.
 
     Every meter belongs to exactly one part, so energies add up. What the parts say of the run as a
@@ -23,6 +33,7 @@ def merge(parts: Sequence[Part], seq: int = 0) -> RunReport:
     Args:
         parts: at least one.
         seq: the report's sequence number.
+        series: what was recorded over time, where the report is to have it.
     """
     parts = sorted(parts, key=lambda p: (p.started.attempt, p.started.rank, p.started.pid))
     last_attempt = parts[-1].started.attempt
@@ -33,8 +44,12 @@ def merge(parts: Sequence[Part], seq: int = 0) -> RunReport:
     started_at = min(p.started_at for p in parts)
     ended_at = max(p.started_at + timedelta(seconds=p.duration_s) for p in parts)
     status = _status(current)
+    began_at: dict[str, datetime] = {}
+    for part in sorted(parts, key=lambda p: p.started_at):
+        began_at.setdefault(part.started.hostname, part.started_at)
+    recorded = merge_series(series, began_at)
     nodes = [
-        _node(hostname, attempt, list(group))
+        _node(hostname, attempt, list(group), recorded.get((attempt, hostname), []))
         for (attempt, hostname), group in groupby(sorted(parts, key=_node_key), key=_node_key)
     ]
     energy = _add([_energies(p) for p in parts])
@@ -80,7 +95,9 @@ def _status(current: Sequence[Part]) -> Status:
     return current[0].status
 
 
-def _node(hostname: str, attempt: int, parts: Sequence[Part]) -> NodeReport:
+def _node(
+    hostname: str, attempt: int, parts: Sequence[Part], series: Sequence[SeriesReport]
+) -> NodeReport:
     processors = (m.name for p in parts for m in p.meters.values() if m.component == "cpu")
     return NodeReport.model_validate(
         {
@@ -90,6 +107,7 @@ def _node(hostname: str, attempt: int, parts: Sequence[Part]) -> NodeReport:
             "ranks": sorted({p.started.rank for p in parts}),
             "cpu_model": next(processors, None),
             "devices": _devices(parts),
+            "series": series,
         }
     )
 

@@ -110,6 +110,11 @@ class Metering:
         return self._host_since_s is not None
 
     @property
+    def holds_host(self) -> bool:
+        """Whether this process is the one of the run that reads the host."""
+        return HOST in self._claims
+
+    @property
     def covered_s(self) -> float:
         """The moment up to which every meter answers, and every run that shares one."""
         divided_s = self._divided_s if self._neighbours.are_of_other_runs else float("inf")

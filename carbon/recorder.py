@@ -19,6 +19,7 @@ from carbon.metering import Metering, Sources
 from carbon.part import Committed, Described, Ended, EpochEnded, Event, Logged, Started
 from carbon.reporting import Reporter
 from carbon.schema import RunReport, Status
+from carbon.series_recorder import SeriesRecorder
 from carbon.settings import Settings
 from carbon.spool import Spool
 from carbon.topology import Topology
@@ -82,6 +83,7 @@ class Recorder:
         self._find_run_id = find_run_id
         self._started = started
         self._is_known = threading.Event()
+        self._series = SeriesRecorder(settings.series, started, began_s, settings.sample_interval_s)
         self._inbox: SimpleQueue[_Epoch | _Stop | Logged | Committed] = SimpleQueue()
         self._wake = threading.Event()
         if find_run_id is None:
@@ -207,8 +209,10 @@ class Recorder:
             return
         self._metering.sample_utilization(now_s - self._sampled_s)
         self._metering.divide(now_s)
-        self._sampled_s = now_s
+        from_s, self._sampled_s = self._sampled_s, now_s
         self._journal.say([*self._ready_epochs(), self._metering.sampled(now_s)])
+        self._series.sample(self._metering, from_s, now_s)
+        self._series.write(self._journal, now_s)
         under_way_s = now_s if epoch_began_s is None else epoch_began_s
         oldest_s = min(under_way_s, *(epoch.began_s for epoch in self._epochs), now_s)
         self._metering.forget_before(oldest_s - 2 * self._settings.sample_interval_s)
@@ -226,6 +230,8 @@ class Recorder:
             ]
         )
         self.written.set()
+        self._series.sample(self._metering, self._sampled_s, stop.at_s)
+        self._series.write(self._journal, stop.at_s, at_end=True)
         if self._metering.host_is_opening:
             log.warning(
                 "run %s ended before CodeCarbon had found out this machine's processor: its CPU "

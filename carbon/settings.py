@@ -26,6 +26,7 @@ from pydantic import (
 
 from carbon.countries import is_country
 from carbon.errors import SettingsError, UnknownPlaceError
+from carbon.schema import SERIES_NAMES, SeriesName
 
 DEFAULT_PORT = 8787
 DEFAULT_UI_PORT = 8788
@@ -46,6 +47,29 @@ def _state_dir() -> Path:
 
         base = Path(tempfile.gettempdir()) / f"user-{os.getuid()}"
     return base / "carbon-ledger"
+
+
+DEFAULT_SERIES: tuple[SeriesName, ...] = tuple(
+    name for name in SERIES_NAMES if name not in ("cpu_frequency",)
+)
+"""All but the CPUs' clock."""
+
+
+def _series_names(value: Any) -> Any:
+    """Read `all`, `none` or names, in a list or separated by commas; their order is ours."""
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ValueError("should be names of series, separated by commas or in a list")
+    wanted = {name.strip().lower() for name in names} - {""}
+    if wanted == {"all"}:
+        return SERIES_NAMES
+    if wanted == {"none"}:
+        return ()
+    for name in sorted(wanted - set(SERIES_NAMES)):
+        raise ValueError(
+            f"{name!r} is no series; there are {', '.join(SERIES_NAMES)}, or all or none alone"
+        )
+    return tuple(name for name in SERIES_NAMES if name in wanted)
 
 
 def _as_text(value: Any) -> Any:
@@ -73,6 +97,8 @@ class Settings(BaseModel):
     """Power usage effectiveness of the building, ISO/IEC 30134-2; 1.0 is no overhead."""
     sample_interval_s: Annotated[float, Field(ge=0.05, le=60, allow_inf_nan=False)] = 1.0
     """How often meters are read and the spool is written: what a kill can cost at most."""
+    series: Annotated[tuple[SeriesName, ...], BeforeValidator(_series_names)] = DEFAULT_SERIES
+    """Which quantities are kept over time beside the energy: names of series, `all` or `none`."""
 
     @field_validator("country_iso_code")
     @classmethod

@@ -1,6 +1,7 @@
 """The spool: files on this host in which a run outlives its process.
 
     runs/<run_id>/part-<host>-<attempt>-<rank>-<pid>.jsonl   events, appended as they happen
+    runs/<run_id>/series-<...>.json   what a part recorded over time, rewritten from time to time
     runs/<run_id>/report.json     the parts merged, to be sent
     runs/<run_id>/claims/<key>    who measures which device
     delivered/<run_id>/           the same, once the API has it
@@ -28,6 +29,7 @@ from pydantic import ValidationError
 from carbon.errors import SpoolError
 from carbon.part import Event, Part, from_line, to_line
 from carbon.schema import RunReport
+from carbon.series import PartSeries
 
 DELIVERED_KEPT_S = 7 * 24 * 3600.0
 """How long a delivered run is kept: a restarted attempt within it joins its run."""
@@ -174,6 +176,27 @@ class Spool:
                 part = Part.replay(_events(path), is_alive=is_alive)
                 if part is not None:
                     found.append(part)
+        return found
+
+    def write_series(self, part_path: Path, series: PartSeries) -> None:
+        """Put a part's series beside it, whole or not at all.
+
+        It is not waited for until it is on the disk: what a power failure costs are series alone.
+        """
+        with self._errors():
+            path = part_path.with_name(f"series-{part_path.stem.removeprefix('part-')}.json")
+            draft = path.with_suffix(".new")
+            draft.write_text(json.dumps(series.to_document()), encoding="utf-8")
+            draft.rename(path)
+
+    def series(self, run_id: UUID) -> list[PartSeries]:
+        """Read what all parts of a run have recorded over time; what cannot be read is left out."""
+        found = []
+        with self._errors():
+            for path in sorted(self._folder("runs", run_id).glob("series-*.json")):
+                with contextlib.suppress(ValueError):
+                    document = json.loads(path.read_text(encoding="utf-8"))
+                    found.append(PartSeries.from_document(document))
         return found
 
     def has_living_part(self, run_id: UUID) -> bool:

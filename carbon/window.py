@@ -27,6 +27,8 @@ class MeterWindow:
         self._base_j: float | None = None
         self._shares: list[Share] = []  # Where other runs take part of it.
         self._given_j = 0.0  # What they have taken of what is forgotten.
+        self.utilization_percent: float | None = None
+        """As it was sampled last."""
         self._utilization_s: float = 0.0
         self._utilization_percent_s: float = 0.0
 
@@ -58,7 +60,7 @@ class MeterWindow:
 
     def sample_utilization(self, covers_s: float) -> None:
         """Take the utilisation of this moment to stand for the last `covers_s` seconds."""
-        percent = self.meter.utilization_percent()
+        percent = self.utilization_percent = self.meter.utilization_percent()
         if percent is not None and covers_s > 0:
             self._utilization_s += covers_s
             self._utilization_percent_s += covers_s * percent

@@ -1,7 +1,7 @@
 """The one question a meter answers, and the shape of its answer."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from carbon.schema import Component
 
@@ -56,4 +56,20 @@ class Meter(Protocol):
 
     def close(self) -> None:
         """Release the device; reading afterwards returns the last value."""
+        ...
+
+
+@runtime_checkable
+class BoardSensors(Protocol):
+    """What a meter may tell of its device beside the joules; no meter need have it.
+
+    Neither method raises; None is what cannot be told.
+    """
+
+    def memory_used_bytes(self) -> int | None:
+        """Return how much of the device's memory is allocated, by all programs together."""
+        ...
+
+    def temperature_celsius(self) -> float | None:
+        """Return the device's temperature."""
         ...

@@ -132,6 +132,25 @@ class NvmlMeter:
         except self._nvml.NVMLError as error:
             _log.debug("closing the meter of %s: %s", self.device, _meaning(error))
 
+    def memory_used_bytes(self) -> int | None:
+        """Return the allocated memory of the whole board; see `BoardSensors`."""
+        memory = self._told("nvmlDeviceGetMemoryInfo")
+        return None if memory is None else int(memory.used)
+
+    def temperature_celsius(self) -> float | None:
+        """Return the temperature of the GPU's die; see `BoardSensors`."""
+        celsius = self._told("nvmlDeviceGetTemperature", self._nvml.NVML_TEMPERATURE_GPU)
+        return None if celsius is None else float(celsius)
+
+    def _told(self, query: str, *arguments: Any) -> Any:
+        """Return the answer to a query that no energy depends on, or None where there is none."""
+        if not (self._is_open and self._is_answering):
+            return None
+        try:
+            return getattr(self._nvml, query)(self._handle, *arguments)
+        except self._nvml.NVMLError:
+            return None
+
 
 def open_meters(
     environ: Mapping[str, str], nvml: Any = None, clock: Callable[[], float] = time.monotonic

@@ -42,6 +42,14 @@ from carbon.schema.report import (
     RunReport,
     RunSpec,
 )
+from carbon.schema.series import (
+    MAX_POINTS,
+    SERIES_NAMES,
+    SERIES_UNITS,
+    SeriesName,
+    SeriesReport,
+    is_of_device,
+)
 
 if TYPE_CHECKING:
     from carbon.schema.answers import (
@@ -61,7 +69,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_METRICS",
+    "MAX_POINTS",
     "SCHEMA_VERSION",
+    "SERIES_NAMES",
+    "SERIES_UNITS",
     "Accepted",
     "Component",
     "ComponentEnergy",
@@ -92,6 +103,8 @@ __all__ = [
     "RunReport",
     "RunSpec",
     "Seconds",
+    "SeriesName",
+    "SeriesReport",
     "Status",
     "Strategy",
     "Summary",
@@ -101,6 +114,7 @@ __all__ = [
     "TradeoffPoint",
     "Utc",
     "Wire",
+    "is_of_device",
 ]
 
 

@@ -27,6 +27,7 @@ from carbon.schema.fields import (
     Utc,
     Wire,
 )
+from carbon.schema.series import SeriesReport
 
 
 class ComponentEnergy(Wire):
@@ -90,6 +91,16 @@ class NodeReport(ComponentEnergy):
     ranks: Annotated[list[Index], Field(max_length=100_000)] = []
     cpu_model: Text | None = None
     devices: Annotated[list[DeviceReport], Field(max_length=1024)] = []
+    series: Annotated[list[SeriesReport], Field(max_length=5000)] = []
+    """What was recorded over time, if anything; a report of a run that goes on has none."""
+
+    @field_validator("series")
+    @classmethod
+    def _series_are_told_apart(cls, series: list[SeriesReport]) -> list[SeriesReport]:
+        by_key = {one.key: one for one in series}
+        if len(by_key) < len(series):
+            raise ValueError("a series is there twice: name and device_uuid tell them apart")
+        return [by_key[key] for key in sorted(by_key)]
 
 
 class EpochReport(Wire):

@@ -1,0 +1,157 @@
+"""Records, at every sample, what the devices and the host do beside drawing energy."""
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime
+
+from carbon.errors import SpoolError
+from carbon.host_readings import BYTES_PER_GIB, HostReadings
+from carbon.journal import Journal
+from carbon.metering import Metering
+from carbon.meters.base import BoardSensors
+from carbon.part import Started
+from carbon.schema import SeriesName, is_of_device
+from carbon.series import PartSeries, RecordedSeries, Series
+from carbon.window import MeterWindow
+
+log = logging.getLogger("carbon")
+
+WRITE_INTERVAL_S = 30.0
+"""How often the series are written: what a kill costs of them at most, and of no energy."""
+
+_POWERS: Mapping[str, SeriesName] = {"gpu": "gpu_power", "cpu": "cpu_power", "ram": "ram_power"}
+
+_OF_DEVICES = frozenset({"gpu_utilization", "gpu_memory", "gpu_temperature"})
+_OF_HOST = frozenset(
+    {"cpu_utilization", "cpu_frequency", "ram_used", "network_sent", "network_received"}
+)
+
+OpenHostReadings = Callable[[Collection[SeriesName]], HostReadings]
+
+
+class SeriesRecorder:
+    """The series of one process's part in a run; used by the recorder's thread alone.
+
+    A device's are recorded by the process that meters it and the host's by the one that holds the
+    host, so that none is there twice. Meters are not read for it: power is the slope between
+    readings that were taken anyway. Nothing is raised; after a fault of its own it records no more.
+    """
+
+    def __init__(
+        self,
+        chosen: Collection[SeriesName],
+        started: Started,
+        began_s: float,
+        interval_s: float,
+        open_host_readings: OpenHostReadings = HostReadings,
+    ) -> None:
+        self._chosen = frozenset(chosen)
+        self._started = started
+        self._began_s = began_s
+        self._interval_s = interval_s
+        self._open_host_readings = open_host_readings
+        self._series: dict[tuple[SeriesName, str | None], Series] = {}
+        self._metered_until_s: dict[tuple[SeriesName, str | None], float] = {}
+        self._sensors: dict[str, BoardSensors | None] = {}
+        self._host: HostReadings | None = None
+        self._host_read_s = began_s
+        self._written_s = began_s
+        self._works = bool(self._chosen)
+
+    def sample(self, metering: Metering, from_s: float, until_s: float) -> None:
+        """Record the time since the last sample, after the meters were read."""
+        if not self._works:
+            return
+        try:
+            self._sample_powers(metering.windows.values(), until_s)
+            if not self._chosen.isdisjoint(_OF_DEVICES):
+                for window in metering.windows.values():
+                    self._sample_device(window, from_s, until_s)
+            if metering.holds_host and not self._chosen.isdisjoint(_OF_HOST):
+                self._sample_host(until_s)
+        except Exception as error:  # noqa: BLE001 - no fault here may touch the energy figures
+            log.warning("no further series are recorded: %s: %s", type(error).__name__, error)
+            self._works = False
+
+    def write(self, journal: Journal, now_s: float, *, at_end: bool = False) -> None:
+        """Put what is recorded beside the part in the spool, if the time for it has come."""
+        if not self._series or (not at_end and now_s - self._written_s < WRITE_INTERVAL_S):
+            return
+        self._written_s = now_s
+        try:
+            series = self.recorded()
+            if at_end:
+                journal.series = series
+            journal.write_series(series)
+        except SpoolError as error:
+            log.debug("the series of run %s are not kept: %s", self._started.run_id, error)
+
+    def recorded(self) -> PartSeries:
+        """Return what has been recorded."""
+        return PartSeries(
+            hostname=self._started.hostname,
+            attempt=self._started.attempt,
+            started_at=datetime.fromisoformat(self._started.started_at),
+            recorded=[
+                RecordedSeries(name, uuid, series) for (name, uuid), series in self._series.items()
+            ],
+        )
+
+    def _sample_powers(self, windows: Iterable[MeterWindow], until_s: float) -> None:
+        """Record the mean power up to the last reading, which may be a little before the sample."""
+        metered: dict[tuple[SeriesName, str | None], list[MeterWindow]] = {}
+        for window in windows:
+            name, device = _POWERS[window.meter.component], window.meter.device
+            if name in self._chosen and is_of_device(name) == (device is not None):
+                metered.setdefault((name, device.uuid if device else None), []).append(window)
+        for (name, uuid), together in metered.items():
+            since_s = min(window.since_s for window in together)
+            from_s = self._metered_until_s.get((name, uuid), since_s)
+            to_s = min(until_s, *(window.covers_until_s for window in together))
+            if to_s <= from_s:
+                continue
+            self._metered_until_s[name, uuid] = to_s
+            energies = [window.energy_j(from_s, to_s) for window in together]
+            known = [energy_j for energy_j in energies if energy_j is not None]
+            if len(known) == len(energies):
+                self._add(name, uuid, from_s, to_s, sum(known) / (to_s - from_s))
+
+    def _sample_device(self, window: MeterWindow, from_s: float, until_s: float) -> None:
+        meter, device = window.meter, window.meter.device
+        if device is None:
+            return
+        from_s = max(from_s, window.since_s)
+        if window.utilization_percent is not None:
+            self._add("gpu_utilization", device.uuid, from_s, until_s, window.utilization_percent)
+        if device.uuid not in self._sensors:
+            self._sensors[device.uuid] = meter if isinstance(meter, BoardSensors) else None
+        sensors = self._sensors[device.uuid]
+        if sensors is None:
+            return
+        if "gpu_memory" in self._chosen:
+            used_bytes = sensors.memory_used_bytes()
+            if used_bytes is not None:
+                gib = used_bytes / BYTES_PER_GIB
+                self._add("gpu_memory", device.uuid, from_s, until_s, gib)
+        if "gpu_temperature" in self._chosen:
+            celsius = sensors.temperature_celsius()
+            if celsius is not None:
+                self._add("gpu_temperature", device.uuid, from_s, until_s, celsius)
+
+    def _sample_host(self, now_s: float) -> None:
+        if self._host is None:
+            self._host = self._open_host_readings(self._chosen)
+        from_s, self._host_read_s = self._host_read_s, now_s
+        for name, value in self._host.read(now_s).items():
+            self._add(name, None, from_s, now_s, value)
+
+    def _add(
+        self, name: SeriesName, uuid: str | None, from_s: float, until_s: float, value: float
+    ) -> None:
+        if name not in self._chosen or until_s <= from_s:
+            return
+        series = self._series.get((name, uuid))
+        if series is None:
+            start_s = from_s - self._began_s
+            series = self._series[name, uuid] = Series(start_s, self._interval_s)
+        series.add(from_s - self._began_s, until_s - self._began_s, value)
