@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, literal, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from api import series
 from api.cursors import Cursor
 from api.tables import RUNS
 from carbon.schema import Accepted, RunFields, RunPage, RunReport
@@ -38,18 +39,27 @@ def store(connection: Connection, report: RunReport) -> Stored:
     becomes a write fails.
     """
     values = {name: getattr(report, name) for name in RunReport.model_fields}
+    values["nodes"] = series.without_series(report)
     if connection.execute(_INSERT_NEW[connection.dialect.name], values).first() is not None:
+        series.replace(connection, report)
         return Stored(Accepted(run_id=report.run_id, seq=report.seq), created=True)
     this_run = RUNS.c.run_id == report.run_id
-    connection.execute(update(RUNS).where(this_run, RUNS.c.seq < report.seq).values(values))
+    changed = update(RUNS).where(this_run, RUNS.c.seq < report.seq).values(values)
+    if connection.execute(changed).rowcount:
+        series.replace(connection, report)
     held = connection.execute(select(RUNS.c.seq).where(this_run)).scalar_one()
     return Stored(Accepted(run_id=report.run_id, seq=held), created=False)
 
 
-def find(connection: Connection, run_id: UUID) -> RunReport | None:
+def find(connection: Connection, run_id: UUID, *, with_series: bool = True) -> RunReport | None:
     """Return a run's report, whole, or None for a run that is not in the ledger."""
     row = connection.execute(select(RUNS).where(RUNS.c.run_id == run_id)).mappings().first()
-    return None if row is None else RunReport.model_validate(dict(row))
+    if row is None:
+        return None
+    values = dict(row)
+    if with_series:
+        values["nodes"] = series.put_back(connection, run_id, values["nodes"])
+    return RunReport.model_validate(values)
 
 
 def page(

@@ -50,5 +50,19 @@ class RunRow(RunFields, SQLModel, table=True):  # type: ignore[misc] # two pydan
     epochs: list[Any] = Field(sa_type=JSON)
 
 
+class SeriesRow(SQLModel, table=True):
+    """What one device or host recorded over time, packed; `node` is its place in the run's list."""
+
+    __tablename__ = "series"
+
+    run_id: UUID = Field(primary_key=True, foreign_key="runs.run_id", ondelete="CASCADE")
+    node: int = Field(primary_key=True)
+    device_uuid: str = Field(primary_key=True)
+    """Empty for the host's own."""
+    packed: bytes
+
+
 RUNS: Table = RunRow.__table__  # type: ignore[attr-defined]
 """The table itself: rows are read and written as values, never as objects with a state."""
+
+SERIES: Table = SeriesRow.__table__  # type: ignore[attr-defined]

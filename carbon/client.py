@@ -78,9 +78,10 @@ class Client:
             headers={"Content-Type": "application/json"},
         )
 
-    def run(self, run_id: UUID) -> RunReport:
-        """Read one run, whole."""
-        return self._call(RunReport, "GET", f"/v1/runs/{run_id}")
+    def run(self, run_id: UUID, *, with_series: bool = True) -> RunReport:
+        """Read one run, whole, or without what it recorded over time."""
+        parameters = {} if with_series else {"series": "false"}
+        return self._call(RunReport, "GET", f"/v1/runs/{run_id}", params=parameters)
 
     def runs(
         self,

@@ -230,7 +230,7 @@ class Recorder:
             ]
         )
         self.written.set()
-        self._series.sample(self._metering, self._sampled_s, stop.at_s)
+        self._series.sample(self._metering, self._sampled_s, stop.at_s, at_end=True)
         self._series.write(self._journal, stop.at_s, at_end=True)
         if self._metering.host_is_opening:
             log.warning(

@@ -19,9 +19,14 @@ log = logging.getLogger("carbon")
 WRITE_INTERVAL_S = 30.0
 """How often the series are written: what a kill costs of them at most, and of no energy."""
 
+LOOK_INTERVAL_S = 5.0
+"""How often at most what is not known from the energy readings is looked at: memory, temperature,
+the host's load and traffic. A look at all of it costs about as much as an energy reading of eight
+GPUs; load and traffic are counted, so that a longer stretch loses nothing of their mean."""
+
 _POWERS: Mapping[str, SeriesName] = {"gpu": "gpu_power", "cpu": "cpu_power", "ram": "ram_power"}
 
-_OF_DEVICES = frozenset({"gpu_utilization", "gpu_memory", "gpu_temperature"})
+_OF_BOARDS = frozenset({"gpu_memory", "gpu_temperature"})
 _OF_HOST = frozenset(
     {"cpu_utilization", "cpu_frequency", "ram_used", "network_sent", "network_received"}
 )
@@ -54,21 +59,24 @@ class SeriesRecorder:
         self._metered_until_s: dict[tuple[SeriesName, str | None], float] = {}
         self._sensors: dict[str, BoardSensors | None] = {}
         self._host: HostReadings | None = None
-        self._host_read_s = began_s
+        self._looked_s = began_s
+        self._look_due_s = began_s
         self._written_s = began_s
         self._works = bool(self._chosen)
 
-    def sample(self, metering: Metering, from_s: float, until_s: float) -> None:
+    def sample(
+        self, metering: Metering, from_s: float, until_s: float, *, at_end: bool = False
+    ) -> None:
         """Record the time since the last sample, after the meters were read."""
         if not self._works:
             return
         try:
             self._sample_powers(metering.windows.values(), until_s)
-            if not self._chosen.isdisjoint(_OF_DEVICES):
-                for window in metering.windows.values():
-                    self._sample_device(window, from_s, until_s)
-            if metering.holds_host and not self._chosen.isdisjoint(_OF_HOST):
-                self._sample_host(until_s)
+            if "gpu_utilization" in self._chosen:
+                self._sample_utilization(metering.windows.values(), from_s, until_s)
+            # Half a sample of tolerance, or one that comes a little early would cost a whole one.
+            if at_end or until_s >= self._look_due_s - self._interval_s / 2:
+                self._look(metering, until_s)
         except Exception as error:  # noqa: BLE001 - no fault here may touch the energy figures
             log.warning("no further series are recorded: %s: %s", type(error).__name__, error)
             self._works = False
@@ -116,13 +124,34 @@ class SeriesRecorder:
             if len(known) == len(energies):
                 self._add(name, uuid, from_s, to_s, sum(known) / (to_s - from_s))
 
-    def _sample_device(self, window: MeterWindow, from_s: float, until_s: float) -> None:
+    def _sample_utilization(
+        self, windows: Iterable[MeterWindow], from_s: float, until_s: float
+    ) -> None:
+        """Record the utilisation that was sampled for the energy report."""
+        for window in windows:
+            device, percent = window.meter.device, window.utilization_percent
+            if device is not None and percent is not None:
+                self._add(
+                    "gpu_utilization", device.uuid, max(from_s, window.since_s), until_s, percent
+                )
+
+    def _look(self, metering: Metering, now_s: float) -> None:
+        """Look at what is not known from the meters' readings; it stands for the time until now."""
+        from_s, self._looked_s = self._looked_s, now_s
+        self._look_due_s = now_s + LOOK_INTERVAL_S
+        if not self._chosen.isdisjoint(_OF_BOARDS):
+            for window in metering.windows.values():
+                self._look_at_board(window, max(from_s, window.since_s), now_s)
+        if metering.holds_host and not self._chosen.isdisjoint(_OF_HOST):
+            if self._host is None:
+                self._host = self._open_host_readings(self._chosen)
+            for name, value in self._host.read(now_s).items():
+                self._add(name, None, from_s, now_s, value)
+
+    def _look_at_board(self, window: MeterWindow, from_s: float, now_s: float) -> None:
         meter, device = window.meter, window.meter.device
         if device is None:
             return
-        from_s = max(from_s, window.since_s)
-        if window.utilization_percent is not None:
-            self._add("gpu_utilization", device.uuid, from_s, until_s, window.utilization_percent)
         if device.uuid not in self._sensors:
             self._sensors[device.uuid] = meter if isinstance(meter, BoardSensors) else None
         sensors = self._sensors[device.uuid]
@@ -131,19 +160,11 @@ class SeriesRecorder:
         if "gpu_memory" in self._chosen:
             used_bytes = sensors.memory_used_bytes()
             if used_bytes is not None:
-                gib = used_bytes / BYTES_PER_GIB
-                self._add("gpu_memory", device.uuid, from_s, until_s, gib)
+                self._add("gpu_memory", device.uuid, from_s, now_s, used_bytes / BYTES_PER_GIB)
         if "gpu_temperature" in self._chosen:
             celsius = sensors.temperature_celsius()
             if celsius is not None:
-                self._add("gpu_temperature", device.uuid, from_s, until_s, celsius)
-
-    def _sample_host(self, now_s: float) -> None:
-        if self._host is None:
-            self._host = self._open_host_readings(self._chosen)
-        from_s, self._host_read_s = self._host_read_s, now_s
-        for name, value in self._host.read(now_s).items():
-            self._add(name, None, from_s, now_s, value)
+                self._add("gpu_temperature", device.uuid, from_s, now_s, celsius)
 
     def _add(
         self, name: SeriesName, uuid: str | None, from_s: float, until_s: float, value: float

@@ -59,11 +59,22 @@ def list_runs(database: Database, query: Annotated[RunQuery, Query()]) -> RunPag
         return runs.page(connection, filters, query.limit, after)
 
 
+class ReportQuery(BaseModel, extra="forbid"):
+    """How much of a report is asked for."""
+
+    series: Annotated[
+        bool, Field(description="Whether what was recorded over time comes with it.")
+    ] = True
+
+
 @router.get("/{run_id}")
-def get_run(run_id: UUID, database: Database) -> RunReport:
-    """Read a run's report as it was delivered: it can be PUT to another server unchanged."""
+def get_run(run_id: UUID, database: Database, query: Annotated[ReportQuery, Query()]) -> RunReport:
+    """Read a run's report as it was delivered: it can be PUT to another server unchanged.
+
+    With `series=false` it is smaller, by what was recorded over time: that is then lost elsewhere.
+    """
     with database.begin() as connection:
-        report = runs.find(connection, run_id)
+        report = runs.find(connection, run_id, with_series=query.series)
     if report is None:
         raise ProblemError(404, f"there is no run {run_id} in this ledger")
     return report
