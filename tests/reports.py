@@ -1,9 +1,20 @@
 """Reports that fill a ledger: a scaling study, odd names, nothing measured, very many runs."""
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from carbon.schema import EpochReport, RunReport
+from carbon.schema import (
+    SERIES_NAMES,
+    SERIES_UNITS,
+    DeviceReport,
+    EpochReport,
+    NodeReport,
+    RunReport,
+    SeriesName,
+    SeriesReport,
+    is_of_device,
+)
 from tests.factories import make_report
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -54,3 +65,49 @@ def other_projects(many: int) -> Iterator[RunReport]:
             cpu_energy_kwh=1e-9,
             ram_energy_kwh=None,
         )
+
+
+# name: the mean and the swing of a made-up course, in the unit of the series
+COURSES: dict[SeriesName, tuple[float, float]] = {
+    "gpu_power": (280, 90),
+    "gpu_utilization": (78, 20),
+    "gpu_memory": (31, 4),
+    "gpu_temperature": (61, 5),
+    "cpu_power": (62, 12),
+    "cpu_utilization": (35, 15),
+    "cpu_frequency": (3100, 200),
+    "ram_power": (20, 0),
+    "ram_used": (48, 3),
+    "network_sent": (120, 80),
+    "network_received": (110, 60),
+}
+
+
+def recorded_run(
+    gpus: int = 2,
+    points: int = 200,
+    names: tuple[SeriesName, ...] = SERIES_NAMES,
+    **fields: object,
+) -> RunReport:
+    """A run of one node that recorded series, each with a gap in the middle."""
+    uuids = [f"GPU-{index}" for index in range(gpus)]
+    series = [
+        SeriesReport(
+            name=name,
+            unit=SERIES_UNITS[name],
+            device_uuid=uuid,
+            start_s=0.25,
+            interval_s=1.0,
+            values=[
+                None
+                if i == points // 2
+                else round(COURSES[name][0] + COURSES[name][1] * math.sin(0.07 * i + number), 3)
+                for i in range(points)
+            ],
+        )
+        for name in names
+        for number, uuid in enumerate(uuids if is_of_device(name) else [None])
+    ]
+    devices = [DeviceReport(uuid=uuid, index=i, name="A GPU") for i, uuid in enumerate(uuids)]
+    node = NodeReport(hostname="node-1", ranks=[0], devices=devices, series=series)
+    return make_report(project="recorded", nodes=[node], **fields)

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from carbon.errors import SettingsError
+from carbon.schema import SERIES_NAMES
 from carbon.settings import DEFAULT_API_URL, load
 
 
@@ -29,6 +30,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "CARBON_REGION": "california",
             "CARBON_PUE": "1.25",
             "CARBON_SAMPLE_INTERVAL_S": "0.5",
+            "CARBON_SERIES": "ram_used, gpu_power",
         },
         tmp_path,
     )
@@ -38,6 +40,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
     assert settings.database_url == "postgresql+psycopg://ledger@db/ledger"
     assert (settings.country_iso_code, settings.region) == ("USA", "california")
     assert (settings.pue, settings.sample_interval_s) == (1.25, 0.5)
+    assert settings.series == ("gpu_power", "ram_used")
     assert "12345" not in repr(settings)
 
 
@@ -67,6 +70,8 @@ def test_a_broken_project_file_stops_no_training(tmp_path: Path) -> None:
         ({"CARBON_REGION": "california"}, "CARBON_REGION"),
         ({"CARBON_COUNTRY_ISO_CODE": "USA", "CARBON_REGION": "bavaria"}, "CARBON_REGION"),
         ({"CARBON_SAMPLE_INTERVAL_S": "0"}, "CARBON_SAMPLE_INTERVAL_S is '0'"),
+        ({"CARBON_SERIES": "gpu_power,gpu_smell"}, "'gpu_smell' is no series; there are gpu_power"),
+        ({"CARBON_SERIES": "all,ram_used"}, "CARBON_SERIES is 'all,ram_used': 'all' is no series"),
         ({"CARBON_API_URL": "ledger"}, "CARBON_API_URL is 'ledger'"),
         ({"CARBON_API_URL": "ftp://ledger"}, "CARBON_API_URL is 'ftp://ledger'"),
     ],
@@ -131,3 +136,26 @@ def test_a_bad_key_is_not_shown(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         load({}, tmp_path)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ('"all"', SERIES_NAMES),
+        ('"none"', ()),
+        ("[]", ()),
+        ('"gpu_power"', ("gpu_power",)),
+        ('" RAM_used,gpu_power,gpu_power,"', ("gpu_power", "ram_used")),
+        ('["network_sent", "cpu_power"]', ("cpu_power", "network_sent")),
+    ],
+)
+def test_series_are_chosen_by_name(said: str, expected: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[tool.carbon]\nseries = {said}\n")
+    assert load({}, tmp_path).series == expected
+
+
+@pytest.mark.parametrize("said", ["3", "true", "[1]", '{gpu_power = "on"}'])
+def test_series_that_are_no_names_are_refused(said: str, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(f"[tool.carbon]\nseries = {said}\n")
+    with pytest.raises(SettingsError, match="should be names of series"):
+        load({}, tmp_path)

@@ -12,7 +12,7 @@ from carbon.client import Client
 from carbon.schema import Totals
 from tests.fixtures.api import serving
 from tests.fixtures.browser import Watch, open_page, settled, showing
-from tests.reports import ODD_NAME, ODD_RUN, other_projects, scaling_study
+from tests.reports import ODD_NAME, ODD_RUN, other_projects, recorded_run, scaling_study
 from ui import data, wording
 
 MANY = data.RUNS_AT_MOST + 5
@@ -33,9 +33,9 @@ class Ledger:
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
-    """The dashboard on a ledger of four projects, for all tests that only look."""
+    """The dashboard on a ledger of five projects, for all tests that only look."""
     with serving(tmp_path_factory.mktemp("ledger")) as api, Client(api.settings) as client:
-        for report in (*scaling_study(), *other_projects(MANY)):
+        for report in (*scaling_study(), *other_projects(MANY), recorded_run()):
             client.put_run(report)
         with showing(api.url) as url:
             yield Ledger(url, client)
@@ -79,7 +79,7 @@ def test_the_overview_shows_what_the_api_says(ledger: Ledger, page: Page) -> Non
     check_totals(page, summary)
     shown = page.locator("[data-table=projects] tbody tr")
     projects = ledger.client.projects()
-    assert shown.count() == len(projects) == 4
+    assert shown.count() == len(projects) == 5
     for row, project in zip(shown.all(), projects, strict=True):
         expect(row).to_contain_text(project.project)
         expect(row).to_contain_text(wording.energy(project.energy_kwh))
@@ -245,7 +245,7 @@ def test_names_are_shown_as_they_are_written(ledger: Ledger, page: Page, watch: 
     assert watch.complaints == []
 
 
-@pytest.mark.parametrize("project", [None, "scaling", ODD_NAME, "unmeasured", "many"])
+@pytest.mark.parametrize("project", [None, "scaling", ODD_NAME, "unmeasured", "many", "recorded"])
 def test_nothing_is_fetched_from_elsewhere_and_nothing_complains(
     ledger: Ledger, page: Page, watch: Watch, project: str | None
 ) -> None:
@@ -301,6 +301,18 @@ def test_of_many_runs_the_newest_are_shown_and_the_rest_is_said(ledger: Ledger, 
     expect(page.locator(".st-key-run-facts")).to_contain_text(str(oldest.run_id))
 
 
+def test_what_a_run_recorded_over_time_is_drawn(ledger: Ledger, page: Page) -> None:
+    open_page(page, ledger.view(project="recorded"))
+    section = page.locator(".st-key-series")
+    for title in ("Power (W)", "Memory in use (GiB)", "Temperature (°C)", "Network (MB/s)"):
+        chart = section.locator("[data-testid=stVegaLiteChart]").filter(has_text=title)
+        chart.scroll_into_view_if_needed()
+        expect(chart.locator("svg.marks")).to_be_visible()
+    open_page(page, ledger.view(project="unmeasured"))
+    expect(page.locator(".st-key-series")).to_contain_text("Nothing was recorded over time.")
+    expect(page.locator(".st-key-series code")).to_have_text("CARBON_SERIES=all")
+
+
 @pytest.mark.parametrize(
     "query",
     [{"project": "no such project"}, {"project": "scaling", "run": "no-such-run"}],
@@ -316,7 +328,13 @@ def test_an_address_that_names_nothing_says_so(
 
 @pytest.mark.parametrize(
     ("project", "scheme"),
-    [(None, "dark"), ("scaling", "light"), (ODD_NAME, "dark"), ("unmeasured", "light")],
+    [
+        (None, "dark"),
+        ("scaling", "light"),
+        (ODD_NAME, "dark"),
+        ("unmeasured", "light"),
+        ("recorded", "dark"),
+    ],
 )
 def test_a_phone_never_scrolls_sideways(
     ledger: Ledger, browser: Browser, project: str | None, scheme: str

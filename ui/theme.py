@@ -19,6 +19,7 @@ GREY = "#868E93"
 """Legible on the light and on the dark background (contrast above 3:1 on both)."""
 
 COMPONENTS = {"GPU": GREEN, "CPU": BLUE, "RAM": ORANGE}
+TRAFFIC = {"Sent": VERMILLION, "Received": BLUE}
 
 # strategy: colour, shape. The shapes are Vega's.
 STRATEGIES = {

@@ -10,10 +10,11 @@ from carbon.schema import ComponentEnergy, NodeReport, RunFields, RunReport
 from ui import data, elements, frames, theme, wording
 from ui.address import choose
 from ui.charts.history import epochs_chart, metric_chart
-from ui.pages import totals
+from ui.pages import series, totals
 
 METRICS_AT_MOST = 4
 RAW_CHARACTERS_AT_MOST = 200_000
+_SERIES = {"nodes": {"__all__": {"series"}}}
 _COMPONENTS = ("gpu", "cpu", "ram")
 
 
@@ -54,6 +55,7 @@ def _show(run: RunReport) -> None:
         _components(run),
     )
     _charts(run)
+    series.render(run)
     elements.show(elements.subheading("Nodes and devices"), _nodes(run.nodes))
     for node in run.nodes:
         if node.devices:
@@ -181,11 +183,15 @@ def _devices(node: NodeReport) -> elements.Markup:
 
 
 def _raw(run: RunReport) -> None:
-    report = run.model_dump_json(indent=2)
+    has_series = any(node.series for node in run.nodes)
+    whole = run.model_dump_json() if has_series else run.model_dump_json(indent=2)
+    report = run.model_dump_json(indent=2, exclude=_SERIES) if has_series else whole
     with st.expander("Raw report", icon=":material/data_object:"):
         st.download_button(
-            "Download as JSON", report, f"{run.run_id}.json", "application/json", on_click="ignore"
+            "Download as JSON", whole, f"{run.run_id}.json", "application/json", on_click="ignore"
         )
+        if has_series:
+            elements.show(elements.paragraph("Below without its series; the download has them."))
         if len(report) <= RAW_CHARACTERS_AT_MOST:
             st.code(report, language="json", height=400, wrap_lines=True)
         else:
