@@ -59,6 +59,7 @@ class SeriesRecorder:
         self._metered_until_s: dict[tuple[SeriesName, str | None], float] = {}
         self._sensors: dict[str, BoardSensors | None] = {}
         self._host: HostReadings | None = None
+        self._host_since_s: float | None = None
         self._looked_s = began_s
         self._look_due_s = began_s
         self._written_s = began_s
@@ -74,6 +75,8 @@ class SeriesRecorder:
             self._sample_powers(metering.windows.values(), until_s)
             if "gpu_utilization" in self._chosen:
                 self._sample_utilization(metering.windows.values(), from_s, until_s)
+            if self._host_since_s is None and metering.holds_host:
+                self._host_since_s = from_s  # Taken over after the last sample, if not at first.
             # Half a sample of tolerance, or one that comes a little early would cost a whole one.
             if at_end or until_s >= self._look_due_s - self._interval_s / 2:
                 self._look(metering, until_s)
@@ -142,11 +145,11 @@ class SeriesRecorder:
         if not self._chosen.isdisjoint(_OF_BOARDS):
             for window in metering.windows.values():
                 self._look_at_board(window, max(from_s, window.since_s), now_s)
-        if metering.holds_host and not self._chosen.isdisjoint(_OF_HOST):
+        if self._host_since_s is not None and not self._chosen.isdisjoint(_OF_HOST):
             if self._host is None:
                 self._host = self._open_host_readings(self._chosen)
             for name, value in self._host.read(now_s).items():
-                self._add(name, None, from_s, now_s, value)
+                self._add(name, None, max(from_s, self._host_since_s), now_s, value)
 
     def _look_at_board(self, window: MeterWindow, from_s: float, now_s: float) -> None:
         meter, device = window.meter, window.meter.device

@@ -1,7 +1,7 @@
 """The spool: files on this host in which a run outlives its process.
 
     runs/<run_id>/part-<host>-<attempt>-<rank>-<pid>.jsonl   events, appended as they happen
-    runs/<run_id>/series-<...>.json   what a part recorded over time, rewritten from time to time
+    runs/<run_id>/series-<...>.dat   what a part recorded over time, rewritten from time to time
     runs/<run_id>/report.json     the parts merged, to be sent
     runs/<run_id>/claims/<key>    who measures which device
     delivered/<run_id>/           the same, once the API has it
@@ -184,19 +184,18 @@ class Spool:
         It is not waited for until it is on the disk: what a power failure costs are series alone.
         """
         with self._errors():
-            path = part_path.with_name(f"series-{part_path.stem.removeprefix('part-')}.json")
+            path = part_path.with_name(f"series-{part_path.stem.removeprefix('part-')}.dat")
             draft = path.with_suffix(".new")
-            draft.write_text(json.dumps(series.to_document()), encoding="utf-8")
+            draft.write_bytes(series.to_bytes())
             draft.rename(path)
 
     def series(self, run_id: UUID) -> list[PartSeries]:
         """Read what all parts of a run have recorded over time; what cannot be read is left out."""
         found = []
         with self._errors():
-            for path in sorted(self._folder("runs", run_id).glob("series-*.json")):
+            for path in sorted(self._folder("runs", run_id).glob("series-*.dat")):
                 with contextlib.suppress(ValueError):
-                    document = json.loads(path.read_text(encoding="utf-8"))
-                    found.append(PartSeries.from_document(document))
+                    found.append(PartSeries.from_bytes(path.read_bytes()))
         return found
 
     def has_living_part(self, run_id: UUID) -> bool:

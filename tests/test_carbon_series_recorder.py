@@ -1,6 +1,5 @@
 """What is recorded at a sample, and that the energy figures never notice."""
 
-import json
 import os
 import signal
 import subprocess
@@ -241,7 +240,7 @@ def test_a_killed_run_has_what_was_written_last(
         assert process.stdout is not None
         process.stdout.readline()
         try:
-            wait_until(lambda: bool(list(settings.spool_dir.rglob("series-*.json"))))
+            wait_until(lambda: bool(list(settings.spool_dir.rglob("series-*.dat"))))
         finally:
             process.send_signal(signal.SIGKILL)
     spool = Spool(settings.spool_dir)
@@ -257,9 +256,10 @@ def test_a_file_of_series_that_was_torn_costs_only_them(settings: Settings) -> N
         time.sleep(0.2)
     whole = run.report
     spool = Spool(settings.spool_dir)
-    (path,) = settings.spool_dir.rglob("series-*.json")
-    for text in ('{"hostname": "no', json.dumps({"recorded": 1}), "", "[]"):
-        path.write_text(text)
+    (path,) = settings.spool_dir.rglob("series-*.dat")
+    kept = path.read_bytes()
+    for torn in (b"", kept[:20], kept[:-3]):
+        path.write_bytes(torn)
         report = settle(spool, run.run_id)
         assert report is not None
         assert by_name(report) == {}

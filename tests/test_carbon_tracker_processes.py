@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,28 @@ def test_two_ranks_of_torchrun_are_one_run_counted_once(
     # One rank may enter the run a little before the other; a doubled device would be off by 100 %.
     assert joules(report) == pytest.approx(570 * report.duration_s, rel=0.25)
     assert [e.index for e in report.epochs] == [0, 1, 2]
+
+
+def test_two_ranks_record_no_series_twice(
+    settings: Settings, tracked_env: dict[str, str], tmp_path: Path
+) -> None:
+    script = SCRIPT.format(then="time.sleep(2)", strategy="ddp")
+    torchrun(script, tracked_env | {"CARBON_SERIES": "all"}, tmp_path)
+    spool = Spool(settings.spool_dir)
+    (run_id,) = spool.waiting()
+    told: dict[tuple[str, str | None], list[tuple[float, float]]] = {}
+    for part in spool.series(run_id):
+        for one in part.recorded:
+            began_s = part.started_at.timestamp() + one.series.start_s
+            until_s = began_s + len(one.series.means()) * one.series.interval_s
+            told.setdefault((one.name, one.device_uuid), []).append((began_s, until_s))
+    assert {("gpu_power", "GPU-0"), ("gpu_power", "GPU-1"), ("ram_used", None)} <= set(told)
+    # The rank that leaves last may have taken over from the other for the end.
+    for spans in told.values():
+        for earlier, later in pairwise(sorted(spans)):
+            assert earlier[1] <= later[0] + 1.0, "told by both for most of two seconds"
+    (node,) = the_report(settings).nodes
+    assert {(one.name, one.device_uuid) for one in node.series} == set(told)
 
 
 def test_a_rank_that_leaves_hands_its_devices_on(
