@@ -1,10 +1,15 @@
 """From the series that the parts of a run have recorded to those of its report."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from pydantic import ValidationError
+
 from carbon.schema import MAX_POINTS, SeriesName, SeriesReport
 from carbon.series import PartSeries, Series
+
+log = logging.getLogger("carbon")
 
 MAX_REPORT_POINTS = 500_000
 """Points that all series of a report have together at most: 16 GPUs of which everything is recorded
@@ -39,7 +44,11 @@ def merge_series(
         series = _joined(shares)
         while len(series) > min(max_points, MAX_POINTS):
             series.widen()
-        report = series.report(name, device_uuid)
+        try:
+            report = series.report(name, device_uuid)
+        except ValidationError as error:  # Of a damaged file; the energies are to arrive anyway.
+            log.warning("%s of %s is left out of the report: %s", name, device_uuid or node, error)
+            continue
         if report is not None:
             reports.setdefault(node, []).append(report)
     return reports

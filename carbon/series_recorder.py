@@ -96,6 +96,8 @@ class SeriesRecorder:
             journal.write_series(series)
         except SpoolError as error:
             log.debug("the series of run %s are not kept: %s", self._started.run_id, error)
+        except Exception as error:  # noqa: BLE001 - the run is still to be delivered
+            log.warning("the series are not kept: %s: %s", type(error).__name__, error)
 
     def recorded(self) -> PartSeries:
         """Return what has been recorded."""
@@ -124,7 +126,9 @@ class SeriesRecorder:
             self._metered_until_s[name, uuid] = to_s
             energies = [window.energy_j(from_s, to_s) for window in together]
             known = [energy_j for energy_j in energies if energy_j is not None]
-            if len(known) == len(energies):
+            # A device that is lost keeps its energy as it was; what it draws is unknown, not 0 W.
+            is_lost = not any(known) and any(window.meter.note for window in together)
+            if len(known) == len(energies) and not is_lost:
                 self._add(name, uuid, from_s, to_s, sum(known) / (to_s - from_s))
 
     def _sample_utilization(

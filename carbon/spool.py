@@ -194,7 +194,8 @@ class Spool:
         found = []
         with self._errors():
             for path in sorted(self._folder("runs", run_id).glob("series-*.dat")):
-                with contextlib.suppress(ValueError):
+                # Without them the run is still whole, and must arrive.
+                with contextlib.suppress(ValueError, OSError):
                     found.append(PartSeries.from_bytes(path.read_bytes()))
         return found
 

@@ -111,3 +111,11 @@ def test_a_part_whose_host_is_unknown_is_told_from_its_own_start() -> None:
     assert merge_series([series], {})[0, "node-1"][0].start_s == 1.0
     early = {"node-1": datetime(2026, 3, 2, tzinfo=UTC)}
     assert merge_series([series], early)[0, "node-1"][0].start_s == 1.0
+
+
+def test_a_series_that_makes_no_sense_costs_only_itself(caplog: pytest.LogCaptureFixture) -> None:
+    sound = RecordedSeries("ram_used", None, steady(4.0, 0.0, 2.0))
+    nobodys = RecordedSeries("gpu_power", None, steady(4.0, 0.0, 2.0))
+    found = merge_series([recorded(nobodys, sound)], {"node-1": BEGAN})
+    assert [one.name for one in found[0, "node-1"]] == ["ram_used"]
+    assert "gpu_power belongs to an accelerator" in caplog.text

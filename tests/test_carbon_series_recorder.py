@@ -135,6 +135,35 @@ def test_what_is_not_metered_is_looked_at_more_seldom_and_at_the_end(tmp_path: P
     assert host.moments == [1001.0, 1006.0, 1011.0, 1012.0]
 
 
+def test_a_device_that_is_lost_has_no_power_rather_than_none_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(self: ScriptedMeter) -> Reading:
+        since_s = self.now_s - BEGAN_S
+        self.note = "lost after 4.0 s" if since_s > 4 else None
+        return Reading(self.now_s, 100.0 * min(since_s, 4.0))
+
+    monkeypatch.setattr(ScriptedMeter, "read", read)
+    said, _, recorder = play(tmp_path, ["gpu_power"])
+    assert values(recorder)["gpu_power", "GPU-0"] == [100.0] * 4
+    assert said[-1].energy_j["gpu:GPU-0"] == 400.0
+
+
+def test_series_that_cannot_be_kept_stop_no_delivery(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(self: SeriesRecorder) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(SeriesRecorder, "recorded", fail)
+    with track("digits", settings=settings, sources=steady_sources([300.0])) as run:
+        time.sleep(0.2)
+    assert run.report.status == "completed"
+    assert (run.report.energy_kwh or 0) > 0
+    assert by_name(run.report) == {}
+    assert "the series are not kept: RuntimeError: a bug" in caplog.text
+
+
 @pytest.mark.parametrize("name", SERIES_NAMES)
 def test_each_is_switched_by_its_name(tmp_path: Path, name: SeriesName) -> None:
     _, _, recorder = play(tmp_path, [name])
