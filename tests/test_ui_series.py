@@ -38,6 +38,16 @@ def test_a_long_series_is_drawn_with_fewer_points_and_its_mean() -> None:
     assert temperature["at_s"].iloc[-1] == 0.25 + 2000 - 2.5
 
 
+def test_of_many_devices_each_line_has_fewer_points() -> None:
+    frame = series.frame(recorded_run(gpus=16, points=2000).nodes)
+    for panel in series.PANELS:
+        drawn = frame[frame["name"].isin(list(panel.lines))]
+        assert len(drawn) <= series.PANEL_POINTS
+        assert drawn.groupby("line").size().min() >= series.LEAST_POINTS
+    hundreds = series.frame(recorded_run(gpus=100, points=200, names=("gpu_power",)).nodes)
+    assert set(hundreds.groupby("line").size()) == {series.LEAST_POINTS}
+
+
 def test_no_series_make_an_empty_frame() -> None:
     assert series.frame(recorded_run(names=()).nodes).empty
 

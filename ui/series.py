@@ -1,5 +1,6 @@
 """What a run recorded over time, as the data frame that its charts are drawn from."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,11 @@ from carbon.schema import NodeReport, SeriesName, SeriesReport
 
 POINTS_SHOWN = 400
 """Points of a line at most: more than a chart is wide would only be slow."""
+
+PANEL_POINTS = 3000
+"""Points of a chart at most, as long as no line has fewer than `LEAST_POINTS` for it: each is an
+element of the page."""
+LEAST_POINTS = 50
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ def frame(nodes: Sequence[NodeReport]) -> pd.DataFrame:
     """
     names = [name for panel in PANELS for name in panel.lines]
     what = {name: text for panel in PANELS for name, text in panel.lines.items()}
+    shown = _points_shown(nodes)
     rows = [
         {
             "name": series.name,
@@ -50,14 +57,25 @@ def frame(nodes: Sequence[NodeReport]) -> pd.DataFrame:
         }
         for position, node in enumerate(nodes)
         for series in sorted(node.series, key=lambda series: names.index(series.name))
-        for at_s, value in _points(series)
+        for at_s, value in _points(series, shown[series.name])
     ]
     columns = ["name", "what", "line", "where", "at_s", "value"]
     return pd.DataFrame(rows, columns=columns).astype({"at_s": "float64", "value": "float64"})
 
 
-def _points(series: SeriesReport) -> Iterator[tuple[float, float | None]]:
-    together = -(-len(series.values) // POINTS_SHOWN)
+def _points_shown(nodes: Sequence[NodeReport]) -> dict[SeriesName, int]:
+    """Return how many points a line of each name has, for all lines of its chart together."""
+    told = Counter(series.name for node in nodes for series in node.series)
+    shown: dict[SeriesName, int] = {}
+    for panel in PANELS:
+        lines = max(sum(told[name] for name in panel.lines), 1)
+        most = max(min(POINTS_SHOWN, PANEL_POINTS // lines), LEAST_POINTS)
+        shown |= dict.fromkeys(panel.lines, most)
+    return shown
+
+
+def _points(series: SeriesReport, at_most: int) -> Iterator[tuple[float, float | None]]:
+    together = -(-len(series.values) // at_most)
     width_s = series.interval_s * together
     for position in range(0, len(series.values), together):
         known = [v for v in series.values[position : position + together] if v is not None]

@@ -8,6 +8,7 @@ from ui.series import Panel
 from ui.theme import COMPONENTS, TRAFFIC
 
 _COLORS = COMPONENTS | TRAFFIC
+_MANY_LINES = 6
 # The longest time that is told in a unit, its seconds and its name.
 _TIMES = ((180.0, 1.0, "s"), (3 * 3600.0, 60.0, "min"), (float("inf"), 3600.0, "h"))
 
@@ -41,7 +42,8 @@ def series_chart(frame: pd.DataFrame, panel: Panel) -> ChartType:
     )
     base = alt.Chart(data).encode(x=x, y=y, color=color, detail="line:N")
     has_lines = bool((data.groupby("line")["value"].count() > 1).any())
-    lines = base.mark_line(strokeWidth=1.5, opacity=0.85)
+    many = data["line"].nunique() > _MANY_LINES
+    lines = base.mark_line(strokeWidth=1 if many else 1.5, opacity=0.6 if many else 0.85)
     # A line shows one tooltip for all of itself; its points each have theirs.
     points = base.mark_point(size=40, filled=True, opacity=0.0 if has_lines else 1.0).encode(
         tooltip=[
