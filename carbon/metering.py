@@ -5,7 +5,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -115,10 +115,14 @@ class Metering:
         return HOST in self._claims
 
     @property
-    def covered_s(self) -> float:
-        """The moment up to which every meter answers, and every run that shares one."""
-        divided_s = self._divided_s if self._neighbours.are_of_other_runs else float("inf")
-        return min(divided_s, *(w.covers_until_s for w in self.windows.values()), float("inf"))
+    def read_until_s(self) -> float:
+        """The moment up to which every meter answers."""
+        return min((w.covers_until_s for w in self.windows.values()), default=float("inf"))
+
+    @property
+    def final_until_s(self) -> float:
+        """The moment up to which that stands: no other run can still turn out to have a share."""
+        return min(self.read_until_s, self._divided_s)
 
     def open(self) -> list[Metered]:
         """Open what can be opened at once and begin to open the rest."""
@@ -216,10 +220,10 @@ class Metering:
         energies = [energy_j for energy_j in known if energy_j is not None]
         return sum(energies) if energies else None
 
-    def forget_before(self, t_s: float) -> None:
-        """Free the readings before a moment; totals are not touched."""
+    def forget_before(self, t_s: float, needed: Collection[float] = ()) -> None:
+        """Free the readings before a moment, but for what was counted at the moments `needed`."""
         for window in self.windows.values():
-            window.forget_before(min(t_s, self._divided_s))
+            window.forget_before(min(t_s, self._divided_s), needed)
 
     def close(self, at_s: float) -> None:
         """Release every device, for another process of the run to claim, as of the run's end."""

@@ -34,6 +34,14 @@ COMMIT_WAIT_S = 1.0
 
 
 @dataclass(frozen=True)
+class _Began:
+    """An epoch that begins, in a moment of the monotonic clock."""
+
+    index: int
+    began_s: float
+
+
+@dataclass(frozen=True)
 class _Epoch:
     """An epoch as the training thread reports it, in moments of the monotonic clock."""
 
@@ -84,15 +92,15 @@ class Recorder:
         self._started = started
         self._is_known = threading.Event()
         self._series = SeriesRecorder(settings.series, started, began_s, settings.sample_interval_s)
-        self._inbox: SimpleQueue[_Epoch | _Stop | Logged | Committed] = SimpleQueue()
+        self._inbox: SimpleQueue[_Began | _Epoch | _Stop | Logged | Committed] = SimpleQueue()
         self._wake = threading.Event()
         if find_run_id is None:
             self._know(UUID(started.run_id))
         self._report: RunReport | None = None
         self._stop: _Stop | None = None
+        self._open: _Began | None = None
         self._epochs: list[_Epoch] = []
-        self._epoch_began_s: float | None = None  # Of the one under way.
-        self._announced: set[int] = set()  # Epochs that were said without their energy.
+        self._announced: dict[int, bool] = {}  # Of these, those said: whether with their energy.
         self._sampled_s = began_s
         self._read_s = began_s
         self._thread = threading.Thread(target=self._run, name="carbon-recorder", daemon=True)
@@ -103,16 +111,15 @@ class Recorder:
         """Begin to record."""
         self._thread.start()
 
-    def epoch_began(self, at_s: float) -> None:
-        """Note that an epoch is under way, for what was read since to be kept."""
-        self._epoch_began_s = at_s
+    def epoch_began(self, index: int, began_s: float) -> None:
+        """Note that an epoch begins, for the meters to keep what they count then."""
+        self._inbox.put(_Began(index, began_s))
 
     def epoch_ended(
         self, index: int, began_s: float, ended_s: float, metrics: dict[str, float | None]
     ) -> None:
         """Note an epoch by its two moments; its energy is worked out later."""
         self._inbox.put(_Epoch(index, began_s, ended_s, metrics))
-        self._epoch_began_s = None
         self._wake.set()
 
     def logged(self, metrics: dict[str, float | None]) -> None:
@@ -168,11 +175,9 @@ class Recorder:
         threading.Thread(target=self._look_around, name="carbon-look", daemon=True).start()
         while self._stop is None:
             self._wait()
-            # Asked first: an epoch that ends in between is then received.
-            epoch_began_s = self._epoch_began_s
             self._receive()
             self._journal.say(self._metering.adopt_host())
-            self._read(time.monotonic(), epoch_began_s)
+            self._read(time.monotonic())
         self._finish(self._stop)
 
     def _wait(self) -> None:
@@ -191,7 +196,10 @@ class Recorder:
         while not self._inbox.empty():
             message = self._inbox.get_nowait()
             match message:
+                case _Began():
+                    self._open = message
                 case _Epoch():
+                    self._open = None
                     self._epochs.append(message)
                 case _Stop():
                     self._stop = message
@@ -200,7 +208,7 @@ class Recorder:
         if said:
             self._journal.say(said)
 
-    def _read(self, now_s: float, epoch_began_s: float | None) -> None:
+    def _read(self, now_s: float) -> None:
         """Read what is due: everything at a sample, else what an edge or a poll asks for."""
         is_sample = now_s - self._sampled_s >= self._settings.sample_interval_s
         self._metering.read(hosts_too=is_sample)
@@ -213,9 +221,10 @@ class Recorder:
         self._journal.say([*self._ready_epochs(), self._metering.sampled(now_s)])
         self._series.sample(self._metering, from_s, now_s)
         self._series.write(self._journal, now_s)
-        under_way_s = now_s if epoch_began_s is None else epoch_began_s
-        oldest_s = min(under_way_s, *(epoch.began_s for epoch in self._epochs), now_s)
-        self._metering.forget_before(oldest_s - 2 * self._settings.sample_interval_s)
+        needed = [moment for e in self._epochs for moment in (e.began_s, e.ended_s)]
+        if self._open is not None:
+            needed.append(self._open.began_s)
+        self._metering.forget_before(now_s - 2 * self._settings.sample_interval_s, needed)
         self._journal.say(self._metering.claim(now_s))
 
     def _finish(self, stop: _Stop) -> None:
@@ -248,24 +257,24 @@ class Recorder:
         self._reporter.deliver(self._report)
 
     def _ready_epochs(self, *, everything: bool = False) -> list[Event]:
-        """Work out the epochs that every meter can answer for."""
-        covered_s = self._metering.covered_s
+        """Work out the epochs that have ended, once they are known and again once that stands."""
+        read_s, final_s = self._metering.read_until_s, self._metering.final_until_s
         if everything:
-            covered_s = float("inf")
+            read_s = final_s = float("inf")
         elif self._metering.host_is_opening:
-            covered_s = 0.0  # The host's meters will tell of epochs that began before they opened.
-        ready = [epoch for epoch in self._epochs if epoch.ended_s <= covered_s]
-        self._epochs = [epoch for epoch in self._epochs if epoch.ended_s > covered_s]
-        # What has to wait for its energy is said without it, in case the process is killed.
-        early = [epoch for epoch in self._epochs if epoch.index not in self._announced]
-        self._announced = {epoch.index for epoch in self._epochs}
-        return [
-            *(_epoch_ended(epoch, None) for epoch in early),
-            *(
-                _epoch_ended(epoch, self._metering.energy_j(epoch.began_s, epoch.ended_s))
-                for epoch in ready
-            ),
-        ]
+            read_s = final_s = 0.0  # The host's meters will tell of what was before they opened.
+        said: list[Event] = []
+        for epoch in self._epochs:
+            is_known = epoch.ended_s <= read_s
+            if self._announced.get(epoch.index) == is_known and epoch.ended_s > final_s:
+                continue
+            # What has to wait for its energy is said without it, in case the process is killed.
+            energy_j = self._metering.energy_j(epoch.began_s, epoch.ended_s) if is_known else None
+            said.append(_epoch_ended(epoch, energy_j))
+            self._announced[epoch.index] = is_known
+        self._epochs = [epoch for epoch in self._epochs if epoch.ended_s > final_s]
+        self._announced = {e.index: self._announced[e.index] for e in self._epochs}
+        return said
 
     # ---------------------------------------------------------------------------- surroundings
 

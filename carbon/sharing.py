@@ -33,11 +33,12 @@ def capacity() -> Capacity:
 
 @dataclass(frozen=True)
 class Share:
-    """The fraction of a meter's energy, 0 to 1, that a run takes between two moments."""
+    """The fraction of a meter's energy, 0 to 1, that one of `runs` takes between two moments."""
 
     from_s: float
     until_s: float
     fraction: float
+    runs: int
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def divide(
         if run_id not in runs or len(runs) < 2:
             continue
         used = [_used(here, run, component, from_s, until_s, host) for run in runs]
-        shares.append(Share(from_s, until_s, _fraction(used, runs.index(run_id))))
+        mine = _fraction(used, runs.index(run_id))
+        shares.append(Share(from_s, until_s, mine, len(runs)))
     return shares
 
 

@@ -228,7 +228,7 @@ class Run:
             self._close_epoch()
             epoch = self._epoch = _OpenEpoch(self._epochs_begun, time.monotonic())
             self._epochs_begun += 1
-            self._recorder.epoch_began(epoch.began_s)
+            self._begin(epoch)
             try:
                 yield item
             except GeneratorExit:
@@ -282,6 +282,10 @@ class Run:
         self._ended = True
         self._recorder.stop(status, at_s)
         self._recorder.written.wait(WRITE_WAIT_S)
+
+    def _begin(self, epoch: _OpenEpoch) -> None:
+        if not self._ended and self._is_ours():
+            self._recorder.epoch_began(epoch.index, epoch.began_s)
 
     def _close_epoch(self) -> None:
         epoch, self._epoch = self._epoch, None

@@ -1,9 +1,9 @@
 """A meter as one part of a run sees it: energy and utilisation since the part took it over."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
 
 from carbon.curve import EDGE_SPAN_S, Curve
+from carbon.division import Division
 from carbon.meters.base import Meter
 from carbon.part import Metered
 from carbon.sharing import Share
@@ -25,8 +25,8 @@ class MeterWindow:
         self._curve = Curve()
         self._first_s: float | None = None
         self._base_j: float | None = None
-        self._shares: list[Share] = []  # Where other runs take part of it.
-        self._given_j = 0.0  # What they have taken of what is forgotten.
+        self._division = Division(self._curve, since_s)
+        self._kept_j: dict[float, float] = {}  # The run's energy until moments long gone.
         self.utilization_percent: float | None = None
         """As it was sampled last."""
         self._utilization_s: float = 0.0
@@ -74,21 +74,25 @@ class MeterWindow:
 
     def share(self, from_s: float, shares: Sequence[Share]) -> None:
         """Take less than all where other runs share; replaces what was said of `from_s` and on."""
-        kept = (share for share in self._shares if share.from_s < from_s)
-        self._shares = [replace(share, until_s=min(share.until_s, from_s)) for share in kept]
-        self._shares.extend(shares)
+        self._division.share(from_s, shares)
 
     def total_j(self, until_s: float) -> float | None:
         """Return the run's energy since the window opened, in joules."""
-        until_s = max(until_s, self.since_s)
-        base_j, end_j = self._base(), self._curve.at(until_s)
+        if until_s in self._kept_j:
+            return self._kept_j[until_s]
+        base_j = self._base()
+        end_j = base_j if until_s <= self.since_s else self._curve.at(until_s)
         if base_j is None or end_j is None:
             return None
-        given_j = self._given_j + self._given_away_j(self.since_s, until_s)
-        return max(end_j - base_j - given_j, 0.0)
+        return max(end_j - base_j - self._division.given_j(until_s), 0.0)
+
+    def energy_j(self, from_s: float, until_s: float) -> float | None:
+        """Return the run's energy between two moments; what lies before the window is not its."""
+        start_j, end_j = self.total_j(from_s), self.total_j(until_s)
+        return None if start_j is None or end_j is None else max(end_j - start_j, 0.0)
 
     def idle_j(self, until_s: float) -> float | None:
-        """Return what the device would have drawn idle in the time it was measured, in joules.
+        """Return what the run's share of the idle device would have drawn meanwhile, in joules.
 
         Never more than it drew; None where its idle power or its energy is unknown.
         """
@@ -97,35 +101,22 @@ class MeterWindow:
             return None
         # A device that has failed keeps its energy, and its idle part must not go on growing.
         measured_until_s = until_s if self.meter.note is None else min(self._rose_s, until_s)
-        return min(self.idle_power_w * max(measured_until_s - self.since_s, 0.0), total_j)
+        idle_s = measured_until_s - self.since_s - self._division.given_idle_s(measured_until_s)
+        return min(self.idle_power_w * max(idle_s, 0.0), total_j)
 
-    def energy_j(self, from_s: float, until_s: float) -> float | None:
-        """Return the run's energy between two moments; what lies before the window is not its."""
-        from_s, until_s = max(from_s, self.since_s), max(until_s, self.since_s)
-        start_j, end_j = self._curve.at(from_s), self._curve.at(until_s)
-        if start_j is None or end_j is None:
-            return None
-        return max(end_j - start_j - self._given_away_j(from_s, until_s), 0.0)
+    def forget_before(self, t_s: float, needed: Collection[float] = ()) -> None:
+        """Free the readings before `t_s`; the total is not touched.
 
-    def forget_before(self, t_s: float) -> None:
-        """Free the readings before `t_s`; the total is not touched."""
+        The energy until the moments `needed`, those at which epochs began that still go on, stays
+        known without the readings around them.
+        """
         if self._base_j is None:
             return
-        past = [share for share in self._shares if share.until_s <= t_s]
-        if past:
-            self._given_j += self._given_away_j(self.since_s, past[-1].until_s)
-            self._shares = self._shares[len(past) :]
+        known_s = min(t_s, self.covers_until_s)
+        counted = {at_s: self.total_j(at_s) for at_s in needed if at_s <= known_s}
+        self._kept_j = {at_s: joules for at_s, joules in counted.items() if joules is not None}
         # What is still to be shared is still to be known.
-        self._curve.forget_before(min([t_s, *(share.from_s for share in self._shares[:1])]))
-
-    def _given_away_j(self, from_s: float, until_s: float) -> float:
-        given_j = 0.0
-        for share in self._shares:
-            start_j = self._curve.at(max(share.from_s, from_s))
-            end_j = self._curve.at(min(share.until_s, until_s))
-            if start_j is not None and end_j is not None and end_j > start_j:
-                given_j += (1 - share.fraction) * (end_j - start_j)
-        return given_j
+        self._curve.forget_before(self._division.forget_before(t_s))
 
     def _base(self) -> float | None:
         """The meter's count when the window opened; provisional until it has run for a while."""

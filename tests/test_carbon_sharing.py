@@ -33,25 +33,25 @@ def test_a_run_alone_keeps_all() -> None:
 def test_cpu_energy_follows_cpu_time_and_the_idle_part_is_shared_equally() -> None:
     # In 10 s of 4 cores A uses 20 s and B 10 s: half and a quarter of the host, a quarter idle.
     cards = [card(A, usages=[(0, 5, 0), (10, 25, 0)]), card(B, usages=[(0, 0, 0), (10, 10, 0)])]
-    assert divide(cards, A, "host", "cpu", HOST, (0, 10)) == [Share(0, 10, 0.625)]
-    assert divide(cards, B, "host", "cpu", HOST, (0, 10)) == [Share(0, 10, 0.375)]
+    assert divide(cards, A, "host", "cpu", HOST, (0, 10)) == [Share(0, 10, 0.625, 2)]
+    assert divide(cards, B, "host", "cpu", HOST, (0, 10)) == [Share(0, 10, 0.375, 2)]
 
 
 def test_ram_energy_follows_the_memory_held() -> None:
     cards = [card(A, usages=[(0, 0, 600), (10, 0, 600)]), card(B, usages=[(0, 0, 0), (10, 0, 0)])]
-    assert divide(cards, A, "host", "ram", HOST, (0, 10)) == [Share(0, 10, 0.8)]
-    assert divide(cards, B, "host", "ram", HOST, (0, 10)) == [Share(0, 10, 0.2)]
+    assert divide(cards, A, "host", "ram", HOST, (0, 10)) == [Share(0, 10, 0.8, 2)]
+    assert divide(cards, B, "host", "ram", HOST, (0, 10)) == [Share(0, 10, 0.2, 2)]
 
 
 def test_a_gpu_is_divided_equally_among_the_runs_that_hold_it() -> None:
     cards = [card(A, key="gpu:1"), card(B, key="gpu:1"), card(C, key="gpu:2")]
-    assert divide(cards, A, "gpu:1", "gpu", HOST, (0, 10)) == [Share(0, 10, 0.5)]
+    assert divide(cards, A, "gpu:1", "gpu", HOST, (0, 10)) == [Share(0, 10, 0.5, 2)]
     assert divide(cards, C, "gpu:2", "gpu", HOST, (0, 10)) == []
 
 
 def test_only_the_time_together_is_divided() -> None:
     cards = [card(A, 0, key="g"), card(B, 4, 6, key="g")]
-    assert divide(cards, A, "g", "gpu", HOST, (0, 10)) == [Share(4, 6, 0.5)]
+    assert divide(cards, A, "g", "gpu", HOST, (0, 10)) == [Share(4, 6, 0.5, 2)]
 
 
 def test_processes_of_one_run_are_one() -> None:
