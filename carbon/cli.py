@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from carbon import processes
-from carbon.errors import CarbonError
+from carbon.errors import CarbonError, CommandError, UsageError
 from carbon.settings import DEFAULT_PORT, DEFAULT_UI_PORT, Settings, load
 
 START_WAIT_S = 60.0
@@ -41,7 +41,7 @@ def main() -> None:
         app(prog_name="carbon")
     except CarbonError as error:
         print(f"carbon: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(error.exit_code if isinstance(error, CommandError) else 1)
 
 
 def _print_version(wanted: bool) -> None:
@@ -59,6 +59,53 @@ def _root(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None: ...
+
+
+@app.command(
+    "run",
+    # What follows the command is the command's, also where it looks like an option of ours.
+    context_settings={"allow_interspersed_args": False},
+)
+def run_command(
+    command: Annotated[
+        list[str], typer.Argument(metavar="-- COMMAND...", help="What to run.", show_default=False)
+    ],
+    project: Annotated[str, typer.Option(help="What the run belongs to.", show_default=False)],
+    strategy: Annotated[
+        str | None, typer.Option(help="How the training is distributed: ddp, fsdp ...")
+    ] = None,
+    study: Annotated[
+        str | None, typer.Option(help="Groups runs that are meant to be compared.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The run's own name.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="To find it by; repeatable.")
+    ] = None,
+    config: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="What it is configured with; repeatable."),
+    ] = None,
+) -> None:
+    """Measure any command as one run, together with every carbon.track inside of it.
+
+    Output, signals and exit code are the command's own. What is said here of the run wins over what
+    carbon.track says; what is not said is taken from there.
+    """
+    from carbon import launch
+    from carbon.spec import spec_from_texts
+
+    try:
+        spec = spec_from_texts(
+            project=project,
+            strategy=strategy,
+            study=study,
+            name=name,
+            tags=tag or [],
+            config=config or [],
+        )
+    except UsageError as error:
+        raise typer.BadParameter(str(error)) from error
+    launch.run(command, spec, load())
 
 
 @app.command()

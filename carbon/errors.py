@@ -4,6 +4,7 @@
     ├── SettingsError          a setting that cannot be used
     ├── UsageError             a call of `track`, `epochs` or `log` that cannot be carried out
     ├── UnknownPlaceError      a country or region for which there is no grid data
+    ├── CommandError           a command that `carbon run` cannot start
     ├── SpoolError             the spool directory cannot be read or written
     └── ApiError               the API could not be asked, or said no
         ├── ApiUnreachableError    no answer: refused, timed out, not an address
@@ -29,6 +30,18 @@ class UsageError(CarbonError, ValueError):
 
 class UnknownPlaceError(CarbonError, ValueError):
     """A country or region for which no grid carbon intensity is known."""
+
+
+class CommandError(CarbonError):
+    """A command that cannot be started.
+
+    Attributes:
+        exit_code: what a shell would end with.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class SpoolError(CarbonError):

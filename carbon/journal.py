@@ -51,8 +51,7 @@ class Journal:
         self._backlog.extend(events)
         try:
             if self._file is None:
-                started = self.part.started
-                name = f"{started.hostname}-{started.attempt}-{started.rank}-{started.pid}"
+                name = self.part.started.part_name
                 self._file = self._spool.open_part(self._run_id, name)
             size = self._file.append(encode(self._backlog))
             self._backlog.clear()

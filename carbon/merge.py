@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any
 
 from carbon import uncertainty, units
@@ -17,9 +17,14 @@ from carbon.schema import (
     SeriesReport,
     Status,
 )
+from carbon.schema.fields import MAX_CONFIG, MAX_METRICS, MAX_TAGS
 from carbon.series import PartSeries
 from carbon.series_merge import merge_series
 from carbon.uncertainty import Term
+
+MAX_EPOCHS = 20_000
+"""Epochs a report lists at most; what comes later counts in the run's totals alone. A report must
+stay below the size that the API takes."""
 
 _ENDED_BADLY: tuple[Status, ...] = ("failed", "interrupted")
 
@@ -28,7 +33,9 @@ def merge(parts: Sequence[Part], seq: int = 0, series: Sequence[PartSeries] = ()
     """Make one report of all parts of one run; the order of `parts` does not matter.
 
     Every meter belongs to exactly one part, so energies add up. What the parts say of the run as a
-    whole is taken from its lead: the lowest rank of the last attempt.
+    whole is taken from its lead: the lowest rank of the last attempt. A `carbon run` around tracked
+    processes is no rank: it measures, says how all of it ended, and what its command line says of
+    the run wins.
 
     Args:
         parts: at least one.
@@ -36,31 +43,39 @@ def merge(parts: Sequence[Part], seq: int = 0, series: Sequence[PartSeries] = ()
         series: what was recorded over time, where the report is to have it.
     """
     parts = sorted(parts, key=lambda p: (p.started.attempt, p.started.rank, p.started.pid))
-    last_attempt = parts[-1].started.attempt
-    current = [p for p in parts if p.started.attempt == last_attempt]
+    launchers = [p for p in parts if p.started.is_launcher]
+    ranks = [p for p in parts if not p.started.is_launcher] or launchers
+    last_attempt = ranks[-1].started.attempt
+    current = [p for p in ranks if p.started.attempt == last_attempt]
     lead = current[0]
-    described = next((p.described for p in current if p.described), None)
-    committed = next((p.committed for p in current if p.committed), None)
+    descriptions = [p.described for p in [*current, *launchers] if p.described]
+    committed = next((p.committed for p in [*current, *launchers] if p.committed), None)
     started_at = min(p.started_at for p in parts)
     ended_at = max(p.started_at + timedelta(seconds=p.duration_s) for p in parts)
-    status = _status(current)
+    status = _status(current, launchers)
     began_at: dict[str, datetime] = {}
     for part in sorted(parts, key=lambda p: p.started_at):
         began_at.setdefault(part.started.hostname, part.started_at)
     recorded = merge_series(series, began_at)
     nodes = [
-        _node(hostname, attempt, list(group), recorded.get((attempt, hostname), []))
+        _node(
+            hostname,
+            attempt,
+            list(group),
+            recorded.get((attempt, hostname), []),
+            lead.started.is_launcher,
+        )
         for (attempt, hostname), group in groupby(sorted(parts, key=_node_key), key=_node_key)
     ]
     energy = _add([_energies(p) for p in parts])
-    place = dict(described.place) if described else {}
+    place = dict(descriptions[0].place) if descriptions else {}
     intensity = place.get("intensity_g_per_kwh")
     emissions_kg = None
     if energy["energy_kwh"] is not None and intensity is not None:
         emissions_kg = units.emissions_kg(energy["energy_kwh"], place.get("pue", 1.0), intensity)
     return RunReport.model_validate(
         {
-            **lead.started.spec,
+            **_spec(lead, launchers),
             **place,
             **energy,
             "run_id": lead.run_id,
@@ -69,15 +84,15 @@ def merge(parts: Sequence[Part], seq: int = 0, series: Sequence[PartSeries] = ()
             "started_at": started_at,
             "ended_at": None if status == "running" else ended_at,
             "duration_s": (ended_at - started_at).total_seconds(),
-            "world_size": lead.started.world_size,
-            "n_nodes": lead.started.n_nodes,
+            "world_size": max(p.started.world_size for p in current),
+            "n_nodes": max(p.started.n_nodes for p in current),
             "attempts": last_attempt + 1,
             "emissions_kg": emissions_kg,
-            "metrics": {k: v for p in reversed(current) for k, v in p.metrics.items()},
-            "software": described.software if described else {},
+            "metrics": _last_metrics(current),
+            "software": {k: v for d in reversed(descriptions) for k, v in d.software.items()},
             "git_commit": committed.git_commit if committed else None,
             "nodes": nodes,
-            "epochs": _epochs(parts),
+            "epochs": _epochs(ranks, launchers),
         }
     )
 
@@ -86,17 +101,55 @@ def _node_key(part: Part) -> tuple[int, str]:
     return part.started.attempt, part.started.hostname
 
 
-def _status(current: Sequence[Part]) -> Status:
-    """Say how a run stands: badly as soon as one rank ended badly, else as its lead."""
-    statuses = {p.status for p in current}
-    for bad in _ENDED_BADLY:
-        if bad in statuses:
-            return bad
-    return current[0].status
+def _status(current: Sequence[Part], launchers: Sequence[Part]) -> Status:
+    """Say how a run stands: badly as soon as one rank ended badly, else as its lead.
+
+    Under `carbon run`, its command's exit decides, and a rank that failed fails the run all the
+    same. One that was killed has left its command running.
+    """
+    if not launchers:
+        return _worst(current)
+    last_attempt = launchers[-1].started.attempt
+    status = _worst([p for p in launchers if p.started.attempt == last_attempt])
+    if status == "completed" and any(p.status == "failed" for p in current):
+        return "failed"
+    if status == "interrupted" and any(p.status == "running" for p in current):
+        return "running"
+    return status
+
+
+def _worst(parts: Sequence[Part]) -> Status:
+    statuses = {p.status for p in parts}
+    return next((bad for bad in _ENDED_BADLY if bad in statuses), parts[0].status)
+
+
+def _spec(lead: Part, launchers: Sequence[Part]) -> dict[str, Any]:
+    """Return what is said of the run: on the command line of `carbon run` first, then inside it."""
+    spec: dict[str, Any] = {}
+    for part in [*launchers, lead]:
+        for key, value in part.started.spec.items():
+            known = spec.get(key)
+            if isinstance(value, dict):
+                most = {"tags": MAX_TAGS, "config": MAX_CONFIG}.get(key)
+                spec[key] = dict(islice({**(known or {}), **value, **(known or {})}.items(), most))
+            elif known is None:
+                spec[key] = value
+    return spec
+
+
+def _last_metrics(current: Sequence[Part]) -> dict[str, float | None]:
+    """Return the last value of each metric; of several ranks', the lowest rank's."""
+    ordered = sorted(current, key=lambda p: (-p.started.rank, p.started_at))
+    found = {name: value for part in ordered for name, value in part.metrics.items()}
+    return dict(islice(found.items(), MAX_METRICS))
 
 
 def _node(
-    hostname: str, attempt: int, parts: Sequence[Part], series: Sequence[SeriesReport]
+    hostname: str,
+    attempt: int,
+    parts: Sequence[Part],
+    series: Sequence[SeriesReport],
+    of_launchers: bool,
 ) -> NodeReport:
     processors = (m.name for p in parts for m in p.meters.values() if m.component == "cpu")
     return NodeReport.model_validate(
@@ -104,7 +157,9 @@ def _node(
             **_add([_energies(p) for p in parts]),
             "hostname": hostname,
             "attempt": attempt,
-            "ranks": sorted({p.started.rank for p in parts}),
+            "ranks": sorted(
+                {p.started.rank for p in parts if p.started.is_launcher is of_launchers}
+            ),
             "cpu_model": next(processors, None),
             "devices": _devices(parts),
             "series": series,
@@ -205,21 +260,59 @@ def _add(contributions: Sequence[list[_Energy]]) -> dict[str, Any]:
     return fields
 
 
-def _epochs(parts: Sequence[Part]) -> list[EpochReport]:
-    """Bring the ranks' epochs together: the lowest rank's clock and metrics, all ranks' energy."""
-    found: dict[tuple[int, int], list[EpochEnded]] = {}
-    for part in parts:  # in order of attempt and rank
-        for epoch in part.epochs.values():
-            found.setdefault((part.started.attempt, epoch.index), []).append(epoch)
+def _epochs(ranks: Sequence[Part], launchers: Sequence[Part]) -> list[EpochReport]:
+    """Bring the ranks' epochs together: the lowest rank's clock and metrics, all meters' energy."""
+    found: dict[tuple[int, int], list[tuple[Part, EpochEnded]]] = {}
+    for first, parts in _generations(ranks):
+        for part in parts:
+            for epoch in part.epochs.values():
+                number = part.started.attempt, first + epoch.index
+                found.setdefault(number, []).append((part, epoch))
     return [
         EpochReport(
             index=index,
             attempt=attempt,
-            duration_s=epochs[0].duration_s,
+            duration_s=epochs[0][1].duration_s,
             energy_kwh=units.add_known(
-                [None if e.energy_j is None else units.kwh_from_joules(e.energy_j) for e in epochs]
+                [
+                    None if j is None else units.kwh_from_joules(j)
+                    for j in _shares(epochs, launchers)
+                ]
             ),
-            metrics=epochs[0].metrics,
+            metrics=epochs[0][1].metrics,
         )
-        for (attempt, index), epochs in sorted(found.items())
+        for (attempt, index), epochs in islice(sorted(found.items()), MAX_EPOCHS)
     ]
+
+
+def _shares(
+    epochs: Sequence[tuple[Part, EpochEnded]], launchers: Sequence[Part]
+) -> list[float | None]:
+    """Return the joules of an epoch by whoever measured them; a launcher counts one rank's."""
+    shares = [epoch.energy_j for _, epoch in epochs]
+    for launcher in launchers:
+        said = (launcher.measured.get((p.started.part_name, e.index)) for p, e in epochs)
+        shares.append(next((measured.energy_j for measured in said if measured), None))
+    return shares
+
+
+def _generations(ranks: Sequence[Part]) -> list[tuple[int, list[Part]]]:
+    """Group the parts that were there together, each group with the number of its first epoch.
+
+    Programs that `carbon run` starts one after the other, and the tracks of one process, begin to
+    count anew; in the run their epochs follow on each other.
+    """
+    groups: dict[tuple[int, int], list[Part]] = {}
+    seen: dict[tuple[int, str, int], int] = {}
+    for part in sorted(ranks, key=lambda p: p.started_at):
+        place = part.started.attempt, part.started.hostname, part.started.rank
+        seen[place] = seen.get(place, -1) + 1
+        groups.setdefault((part.started.attempt, seen[place]), []).append(part)
+    numbered = []
+    next_index: dict[int, int] = {}
+    for (attempt, _), parts in sorted(groups.items(), key=lambda item: item[0]):
+        first = next_index.get(attempt, 0)
+        last = max((index for part in parts for index in part.epochs), default=-1)
+        next_index[attempt] = first + last + 1
+        numbered.append((first, sorted(parts, key=lambda p: (p.started.rank, p.started.pid))))
+    return numbered

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 from uuid import UUID
 
 from carbon.schema import Component, Status
@@ -29,6 +29,17 @@ class Started:
     world_size: int
     n_nodes: int
     attempt: int
+    began_s: float = 0.0
+    """When the part began, on the host's monotonic clock, which all its processes share."""
+    is_launcher: bool = False
+    """Whether this is `carbon run`, which measures for the processes that it started."""
+
+    @property
+    def part_name(self) -> str:
+        """The part's own name: no two of a run have the same, nor those of one process."""
+        began_us = round(self.began_s * 1e6)
+        name = f"{self.hostname}-{self.attempt}-{self.rank}-{self.pid}-{began_us}"
+        return f"{name}-launcher" if self.is_launcher else name
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,15 @@ class Sampled:
 
 
 @dataclass(frozen=True)
+class EpochBegan:
+    """An epoch that goes on at a sample; `began_s` is on the host's monotonic clock."""
+
+    kind: ClassVar[str] = "epoch_began"
+    index: int
+    began_s: float
+
+
+@dataclass(frozen=True)
 class EpochEnded:
     """One epoch; `energy_j` is None where no meter covered it."""
 
@@ -88,6 +108,18 @@ class EpochEnded:
     duration_s: float
     energy_j: float | None
     metrics: dict[str, float | None]
+    began_s: float | None = None
+    """On the host's monotonic clock."""
+
+
+@dataclass(frozen=True)
+class EpochMeasured:
+    """What this part's meters say of an epoch of another part, of the name `part`."""
+
+    kind: ClassVar[str] = "epoch_measured"
+    part: str
+    index: int
+    energy_j: float
 
 
 @dataclass(frozen=True)
@@ -107,11 +139,19 @@ class Ended:
     duration_s: float
 
 
-Event = Started | Described | Committed | Metered | Sampled | EpochEnded | Logged | Ended
-_KINDS: dict[str, type[Event]] = {
-    kind.kind: kind
-    for kind in (Started, Described, Committed, Metered, Sampled, EpochEnded, Logged, Ended)
-}
+Event = (
+    Started
+    | Described
+    | Committed
+    | Metered
+    | Sampled
+    | EpochBegan
+    | EpochEnded
+    | EpochMeasured
+    | Logged
+    | Ended
+)
+_KINDS: dict[str, type[Event]] = {kind.kind: kind for kind in get_args(Event)}
 
 
 def to_line(event: Event) -> str:
@@ -143,6 +183,9 @@ class Part:
     sampled: Sampled = field(default_factory=lambda: Sampled(0.0, {}, {}, {}))
     epochs: dict[int, EpochEnded] = field(default_factory=dict)
     """By index; an epoch may be said again once its energy is known."""
+    open_epoch: EpochBegan | None = None
+    measured: dict[tuple[str, int], EpochMeasured] = field(default_factory=dict)
+    """Epochs of other parts, by the part's name and the epoch's index."""
     metrics: dict[str, float | None] = field(default_factory=dict)
     ended: Ended | None = None
     is_alive: bool = True
@@ -170,9 +213,16 @@ class Part:
                 self.meters[event.key] = event
             case Sampled():
                 self.sampled = event
+            case EpochBegan():
+                self.open_epoch = event
+            case EpochMeasured():
+                self.measured[event.part, event.index] = event
             case EpochEnded():
+                if event.index not in self.epochs:  # Said again, it has no newer metrics.
+                    self.metrics.update(event.metrics)
                 self.epochs[event.index] = event
-                self.metrics.update(event.metrics)
+                if self.open_epoch is not None and self.open_epoch.index <= event.index:
+                    self.open_epoch = None
             case Logged():
                 self.metrics.update(event.metrics)
             case Ended():
@@ -184,6 +234,7 @@ class Part:
         """Return the fewest events that say the same."""
         described = [self.described] if self.described else []
         committed = [self.committed] if self.committed else []
+        begun = [self.open_epoch] if self.open_epoch else []
         ended = [self.ended] if self.ended else []
         return [
             self.started,
@@ -191,6 +242,8 @@ class Part:
             *committed,
             *self.meters.values(),
             *self.epochs.values(),
+            *begun,
+            *self.measured.values(),
             Logged(self.metrics),
             self.sampled,
             *ended,

@@ -14,14 +14,17 @@ from queue import Empty, SimpleQueue
 from uuid import UUID
 
 from carbon import surroundings
+from carbon.epochs import Epoch, Epochs
+from carbon.errors import SpoolError
+from carbon.following import Follower
 from carbon.journal import Journal
 from carbon.metering import Metering, Sources
-from carbon.part import Committed, Described, Ended, EpochEnded, Event, Logged, Started
+from carbon.part import Committed, Described, Ended, EpochBegan, Event, Logged, Started
 from carbon.reporting import Reporter
 from carbon.schema import RunReport, Status
 from carbon.series_recorder import SeriesRecorder
 from carbon.settings import Settings
-from carbon.spool import Spool
+from carbon.spool import HeldFile, Spool
 from carbon.topology import Topology
 
 log = logging.getLogger("carbon")
@@ -29,26 +32,14 @@ log = logging.getLogger("carbon")
 MIN_GAP_S = 0.02
 """Readings asked for by the edges of very short epochs are not taken more often than this."""
 
+OPENING_WAIT_S = 30.0
+"""How long a process inside of `carbon run` leaves the meters to it at most."""
+
+FOLLOWED_KEPT_S = 30.0
+"""How long readings are kept for epochs of other processes, which are heard of late."""
+
 COMMIT_WAIT_S = 1.0
 """How long the end of a run waits for git, off the training thread."""
-
-
-@dataclass(frozen=True)
-class _Began:
-    """An epoch that begins, in a moment of the monotonic clock."""
-
-    index: int
-    began_s: float
-
-
-@dataclass(frozen=True)
-class _Epoch:
-    """An epoch as the training thread reports it, in moments of the monotonic clock."""
-
-    index: int
-    began_s: float
-    ended_s: float
-    metrics: dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -75,10 +66,20 @@ class Recorder:
         topology: Topology,
         sources: Sources,
         find_run_id: Callable[[], UUID] | None = None,
+        held_back: HeldFile | None = None,
     ) -> None:
-        """Prepare to record; `find_run_id` is asked, off the training thread, for the run's id.
+        """Prepare to record.
 
-        Without it the id in `started` stands.
+        Args:
+            started: the part's first event.
+            began_s: the moment of it, on the monotonic clock.
+            settings: for the spool, the API, the place and the intervals.
+            topology: this process's place in the run.
+            sources: where meters come from.
+            find_run_id: asked, off the training thread, for the run's id; without it the id in
+                `started` stands.
+            held_back: what keeps other processes of the run from claiming meters, to be removed
+                once this one has.
         """
         self.is_stopping = False
         self.written = threading.Event()
@@ -92,15 +93,15 @@ class Recorder:
         self._started = started
         self._is_known = threading.Event()
         self._series = SeriesRecorder(settings.series, started, began_s, settings.sample_interval_s)
-        self._inbox: SimpleQueue[_Began | _Epoch | _Stop | Logged | Committed] = SimpleQueue()
+        self._spool = Spool(settings.spool_dir)
+        self._held_back = held_back
+        self._inbox: SimpleQueue[EpochBegan | Epoch | _Stop | Logged | Committed] = SimpleQueue()
         self._wake = threading.Event()
         if find_run_id is None:
             self._know(UUID(started.run_id))
         self._report: RunReport | None = None
         self._stop: _Stop | None = None
-        self._open: _Began | None = None
-        self._epochs: list[_Epoch] = []
-        self._announced: dict[int, bool] = {}  # Of these, those said: whether with their energy.
+        self._epochs = Epochs()
         self._sampled_s = began_s
         self._read_s = began_s
         self._thread = threading.Thread(target=self._run, name="carbon-recorder", daemon=True)
@@ -113,13 +114,13 @@ class Recorder:
 
     def epoch_began(self, index: int, began_s: float) -> None:
         """Note that an epoch begins, for the meters to keep what they count then."""
-        self._inbox.put(_Began(index, began_s))
+        self._inbox.put(EpochBegan(index, began_s))
 
     def epoch_ended(
         self, index: int, began_s: float, ended_s: float, metrics: dict[str, float | None]
     ) -> None:
         """Note an epoch by its two moments; its energy is worked out later."""
-        self._inbox.put(_Epoch(index, began_s, ended_s, metrics))
+        self._inbox.put(Epoch(index, began_s, ended_s, metrics))
         self._wake.set()
 
     def logged(self, metrics: dict[str, float | None]) -> None:
@@ -155,6 +156,7 @@ class Recorder:
         finally:
             if not self._is_known.is_set():
                 self._know(UUID(self._started.run_id))
+            self._let_others_claim()
             for event in (self.written, self.settled, self.delivered):
                 event.set()
 
@@ -162,7 +164,10 @@ class Recorder:
         """Open what goes by the run's id."""
         self._run_id = run_id
         self._started = replace(self._started, run_id=str(run_id))
-        spool = Spool(self._settings.spool_dir)
+        spool = self._spool
+        self._follower = (
+            Follower(spool, run_id, self._started.hostname) if self._started.is_launcher else None
+        )
         self._journal = Journal(self._started, spool)
         self._reporter = Reporter(self._journal, spool, self._settings, self._topology)
         self._metering = Metering(run_id, spool, self._sources, self._topology, self._began_s)
@@ -171,7 +176,9 @@ class Recorder:
 
     def _record(self) -> None:
         self._journal.say([self._described()])
+        self._await_launcher()
         self._journal.say(self._metering.open())
+        self._let_others_claim()
         threading.Thread(target=self._look_around, name="carbon-look", daemon=True).start()
         while self._stop is None:
             self._wait()
@@ -196,11 +203,10 @@ class Recorder:
         while not self._inbox.empty():
             message = self._inbox.get_nowait()
             match message:
-                case _Began():
-                    self._open = message
-                case _Epoch():
-                    self._open = None
-                    self._epochs.append(message)
+                case EpochBegan():
+                    self._epochs.begin(message)
+                case Epoch():
+                    self._epochs.end(message)
                 case _Stop():
                     self._stop = message
                 case Logged() | Committed():
@@ -218,22 +224,55 @@ class Recorder:
         self._metering.sample_utilization(now_s - self._sampled_s)
         self._metering.divide(now_s)
         from_s, self._sampled_s = self._sampled_s, now_s
-        self._journal.say([*self._ready_epochs(), self._metering.sampled(now_s)])
+        self._follow()
+        self._journal.say([*self._epochs.measure(self._metering), self._metering.sampled(now_s)])
         self._series.sample(self._metering, from_s, now_s)
         self._series.write(self._journal, now_s)
-        needed = [moment for e in self._epochs for moment in (e.began_s, e.ended_s)]
-        if self._open is not None:
-            needed.append(self._open.began_s)
-        self._metering.forget_before(now_s - 2 * self._settings.sample_interval_s, needed)
+        self._forget(now_s)
         self._journal.say(self._metering.claim(now_s))
+
+    def _forget(self, now_s: float) -> None:
+        """Free the readings that no epoch will need."""
+        kept_s = 2 * self._settings.sample_interval_s
+        needed = self._epochs.needed_s()
+        if self._follower is not None:
+            kept_s = max(kept_s, FOLLOWED_KEPT_S)
+            needed += self._follower.open_since_s()
+        self._metering.forget_before(now_s - kept_s, needed)
+
+    def _follow(self) -> None:
+        """Take in the epochs that the processes started by `carbon run` have noted."""
+        if self._follower is not None:
+            for epoch in self._follower.poll():
+                self._epochs.end(Epoch(epoch.index, epoch.began_s, epoch.ended_s, {}, epoch.part))
+
+    def _await_launcher(self) -> None:
+        """Let a `carbon run` around this process claim the meters that it has begun to open."""
+        give_up_s = time.monotonic() + OPENING_WAIT_S
+        try:
+            while (
+                self._held_back is None
+                and self._stop is None
+                and self._spool.is_held_back(self._run_id)
+                and time.monotonic() < give_up_s
+            ):
+                time.sleep(0.02)
+                self._receive()
+        except SpoolError:
+            pass  # The journal has said so.
+
+    def _let_others_claim(self) -> None:
+        if self._held_back is not None:
+            self._held_back.remove()
 
     def _finish(self, stop: _Stop) -> None:
         self._metering.read(hosts_too=True)
+        self._follow()
         self._metering.sample_utilization(stop.at_s - self._sampled_s)
         self._metering.divide(stop.at_s)
         self._journal.say(
             [
-                *self._ready_epochs(everything=True),
+                *self._epochs.measure(self._metering, is_end=True),
                 self._metering.sampled(stop.at_s),
                 Ended(stop.status, stop.at_s - self._began_s),
             ]
@@ -255,26 +294,6 @@ class Recorder:
         self._report = self._reporter.settle()
         self.settled.set()
         self._reporter.deliver(self._report)
-
-    def _ready_epochs(self, *, everything: bool = False) -> list[Event]:
-        """Work out the epochs that have ended, once they are known and again once that stands."""
-        read_s, final_s = self._metering.read_until_s, self._metering.final_until_s
-        if everything:
-            read_s = final_s = float("inf")
-        elif self._metering.host_is_opening:
-            read_s = final_s = 0.0  # The host's meters will tell of what was before they opened.
-        said: list[Event] = []
-        for epoch in self._epochs:
-            is_known = epoch.ended_s <= read_s
-            if self._announced.get(epoch.index) == is_known and epoch.ended_s > final_s:
-                continue
-            # What has to wait for its energy is said without it, in case the process is killed.
-            energy_j = self._metering.energy_j(epoch.began_s, epoch.ended_s) if is_known else None
-            said.append(_epoch_ended(epoch, energy_j))
-            self._announced[epoch.index] = is_known
-        self._epochs = [epoch for epoch in self._epochs if epoch.ended_s > final_s]
-        self._announced = {e.index: self._announced[e.index] for e in self._epochs}
-        return said
 
     # ---------------------------------------------------------------------------- surroundings
 
@@ -298,12 +317,3 @@ class Recorder:
                 continue
             if isinstance(message, Committed):
                 self._journal.say([message])
-
-
-def _epoch_ended(epoch: _Epoch, energy_j: float | None) -> EpochEnded:
-    return EpochEnded(
-        index=epoch.index,
-        duration_s=epoch.ended_s - epoch.began_s,
-        energy_j=energy_j,
-        metrics=epoch.metrics,
-    )

@@ -3,7 +3,34 @@
 import hashlib
 import os
 import time
+from collections.abc import Mapping
 from uuid import UUID
+
+from carbon.errors import SettingsError
+
+VARIABLE = "CARBON_RUN_ID"
+"""Set by `carbon run`, or by hand: every process that has it is tracked as part of that run."""
+
+
+def given_run_id(environ: Mapping[str, str]) -> UUID | None:
+    """Return the id of the run that a process with these variables is part of; None for its own.
+
+    Raises:
+        SettingsError: it is no UUID of version 7.
+    """
+    text = environ.get(VARIABLE, "").strip()
+    if not text:
+        return None
+    try:
+        run_id = UUID(text)
+    except ValueError:
+        run_id = None
+    if run_id is None or run_id.version != 7:
+        raise SettingsError(
+            f"{VARIABLE} is {text!r}: a run's id is a UUID of version 7 (RFC 9562); unset it, or "
+            "set it to one such as 01936f5e-8d3a-7c41-9b52-3f6a7e81c0d4 on every node of the run"
+        )
+    return run_id
 
 
 def new_run_id() -> UUID:

@@ -1,12 +1,13 @@
 """The spool: files on this host in which a run outlives its process.
 
-    runs/<run_id>/part-<host>-<attempt>-<rank>-<pid>.jsonl   events, appended as they happen
-    runs/<run_id>/series-<...>.dat   what a part recorded over time, rewritten from time to time
+    runs/<run_id>/part-<name>.jsonl   events, appended as they happen; see `Started.part_name`
+    runs/<run_id>/series-<name>.dat   what a part recorded over time, rewritten from time to time
     runs/<run_id>/report.json     the parts merged, to be sent
     runs/<run_id>/claims/<key>    who measures which device
     delivered/<run_id>/           the same, once the API has it
     rejected/<run_id>/            the same, with the API's reason
     locks/<run_id>                held while a run is merged, sent or moved
+    locks/<run_id>.opening        held by `carbon run` until it has claimed what it will measure
 
 A process holds a lock (flock) on its part for as long as it lives, so that a part that is neither
 locked nor ended is one whose process was killed, however it was killed. Needs a POSIX system.
@@ -109,6 +110,12 @@ class HeldFile:
                 fcntl.flock(fd, fcntl.LOCK_UN)
             os.close(fd)
 
+    def remove(self) -> None:
+        """Let go of the lock and of the file: it was there for the lock alone."""
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
+        self.close()
+
     def _open_fd(self) -> int:
         if self._fd is None:
             raise OSError(f"{self.path} is closed")
@@ -154,6 +161,24 @@ class Spool:
         with self._errors():
             return HeldFile.open(self._folder("runs", run_id) / "claims" / _UNSAFE.sub("_", key))
 
+    def hold_back(self, run_id: UUID) -> HeldFile:
+        """Let the run's other processes here wait with their claims until this is closed."""
+        with self._errors():
+            path = self._opening(run_id)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            held = HeldFile.open(path)
+        if held is None:
+            raise SpoolError(f"run {run_id} is being opened by another process")
+        return held
+
+    def is_held_back(self, run_id: UUID) -> bool:
+        """Tell whether a `carbon run` around this process is about to claim its devices."""
+        with self._errors():
+            try:
+                return is_held(self._opening(run_id))
+            except FileNotFoundError:
+                return False
+
     def waiting(self) -> list[UUID]:
         """Return the runs that have not been delivered, oldest first."""
         found = []
@@ -170,7 +195,7 @@ class Spool:
         """Read all parts of a run as they stand; a line that was torn by a kill is left out."""
         found = []
         with self._errors():
-            for path in sorted(self._folder("runs", run_id).glob("part-*.jsonl")):
+            for path in self.part_files(run_id):
                 # Asked before it is read: a part that ends in between is then seen to have ended.
                 is_alive = is_held(path)
                 part = Part.replay(_events(path), is_alive=is_alive)
@@ -199,10 +224,19 @@ class Spool:
                     found.append(PartSeries.from_bytes(path.read_bytes()))
         return found
 
-    def has_living_part(self, run_id: UUID) -> bool:
-        """Tell whether a process still holds its part of the run."""
+    def part_files(self, run_id: UUID) -> list[Path]:
+        """Return the files of a run's parts."""
         with self._errors():
-            return any(is_held(path) for path in self._folder("runs", run_id).glob("part-*.jsonl"))
+            return sorted(self._folder("runs", run_id).glob("part-*.jsonl"))
+
+    def has_living_part(self, run_id: UUID) -> bool:
+        """Tell whether a process still holds its part of the run, `carbon run` left aside."""
+        with self._errors():
+            return any(
+                is_held(path)
+                for path in self.part_files(run_id)
+                if not path.stem.endswith("-launcher")
+            )
 
     def report(self, run_id: UUID) -> RunReport | None:
         """Read the report written last, or None where there is none that can be read."""
@@ -251,6 +285,7 @@ class Spool:
                 if time.time() - path.stat().st_mtime > older_than_s:
                     _remove(path)
                     (self.directory / "locks" / path.name).unlink(missing_ok=True)
+                    (self.directory / "locks" / f"{path.name}.opening").unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def locked(self, run_id: UUID) -> Iterator[None]:
@@ -265,6 +300,9 @@ class Spool:
             yield
         finally:
             held.close()
+
+    def _opening(self, run_id: UUID) -> Path:
+        return self.directory / "locks" / f"{run_id}.opening"
 
     def _folder(self, state: str, run_id: UUID) -> Path:
         return self.directory / state / str(run_id)

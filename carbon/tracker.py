@@ -7,7 +7,6 @@ import logging
 import math
 import os
 import sys
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,16 +19,15 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from carbon import topology
-from carbon.agreement import agree
 from carbon.errors import UsageError
+from carbon.merge import MAX_EPOCHS
 from carbon.metering import Sources, machine_sources
+from carbon.naming import name_run
 from carbon.part import Started
 from carbon.plain import MetricNames, plain
 from carbon.recorder import Recorder
-from carbon.run_id import new_run_id, shared_run_id
 from carbon.schema import RunReport, RunSpec, Status, Strategy
 from carbon.settings import Settings, load
-from carbon.topology import launch_day_ms, launcher_process
 
 log = logging.getLogger("carbon")
 
@@ -38,10 +36,6 @@ P = ParamSpec("P")
 
 WRITE_WAIT_S = 1.0
 """How long leaving the context waits at most for the last sample to be on disk."""
-
-MAX_EPOCHS = 20_000
-"""Epochs a report lists at most; what comes later counts in the run's totals alone. A report must
-stay below the size that the API takes."""
 
 REPORT_WAIT_S = 10.0
 """How long `run.report` waits at most for the parts of the run to be merged."""
@@ -61,7 +55,8 @@ class track:  # noqa: N801 - used like a function
         def train(): ...
 
     Used as a decorator, every call is a run of its own, of coroutine functions too. Under torchrun,
-    Slurm, MPI and the like, every process enters `track` and together they make one run.
+    Slurm, MPI and the like, every process enters `track` and together they make one run. Under
+    `carbon run`, and wherever CARBON_RUN_ID is set, everything tracked is part of that one run.
 
     Args:
         project: what the run belongs to.
@@ -177,8 +172,7 @@ class Run:
         place = topology.detect(os.environ)
         if spec.strategy is None and place.world_size == 1:
             spec = spec.model_copy(update={"strategy": "single"})
-        run_key = _run_key(spec)
-        run_id = _run_id(run_key, place)
+        run_id, find_run_id = name_run(spec, place, os.environ)
         self._owner_pid = os.getpid()
         self._epoch: _OpenEpoch | None = None
         self._epochs_begun = 0
@@ -194,18 +188,15 @@ class Run:
             world_size=place.world_size,
             n_nodes=place.n_nodes,
             attempt=place.attempt,
+            began_s=self._began_s,
         )
-
-        def agreed() -> UUID:
-            return agree(repr(run_key), run_id, os.environ) or run_id
-
         self._recorder = Recorder(
             started,
             self._began_s,
             settings,
             place,
             sources or machine_sources(settings),
-            agreed if place.n_nodes > 1 and not place.has_shared_id else None,
+            find_run_id,
         )
         _await_at_exit(self._recorder)
         self._recorder.start()
@@ -316,30 +307,6 @@ def _status_of(error: BaseException | None) -> Status:
             return "failed"
 
 
-def _run_key(spec: RunSpec) -> tuple[str | int | None, ...]:
-    """Tell a run from the others of a launch, whose processes enter the same in the same order."""
-    with _ordinals_lock:
-        what = (spec.project, spec.study, spec.name)
-        ordinal = _ordinals[what] = _ordinals.get(what, -1) + 1
-    return (*what, ordinal)
-
-
-def _run_id(run_key: tuple[str | int | None, ...], place: topology.Topology) -> UUID:
-    """Make the run's id: random for a process alone, else the same in the processes of a launch.
-
-    Where the launch has a name that all nodes know, it is the same on all of them. Elsewhere it is
-    on one node, whose processes share their parent.
-    """
-    if not place.is_launched:
-        return new_run_id()
-    if place.n_nodes > 1 and place.has_shared_id:
-        key = (place.launcher, place.launch_id, run_key)
-        return shared_run_id(launch_day_ms(), repr(key))
-    parent = launcher_process()
-    launch = (place.hostname, parent.identity, place.launcher, place.launch_id)
-    return shared_run_id(parent.started_at_ms, repr((launch, run_key)))
-
-
 def _why(error: ValidationError) -> str:
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"])
@@ -366,8 +333,6 @@ def _await_at_exit(recorder: Recorder) -> None:
         util.Finalize(None, _await_deliveries, exitpriority=0)
 
 
-_ordinals: dict[tuple[str | None, ...], int] = {}
-_ordinals_lock = threading.Lock()
 _undelivered: "weakref.WeakSet[Recorder]" = weakref.WeakSet()
 atexit.register(_await_deliveries)
 # The runs of a forked child's parent are not the child's to wait for.

@@ -84,6 +84,8 @@ Index = Annotated[int, Field(ge=0, le=2_000_000_000)]
 MetricValue = Annotated[float | None, BeforeValidator(_finite_or_none)]
 ConfigValue = Annotated[Text | int | float | bool | None, BeforeValidator(_finite_or_none)]
 MAX_METRICS = 1000
+MAX_TAGS = 100
+MAX_CONFIG = 1000
 Metrics = Annotated[dict[Name, MetricValue], Field(max_length=MAX_METRICS)]
 CountryCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 

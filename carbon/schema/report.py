@@ -8,6 +8,8 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from carbon import units
 from carbon.countries import is_country
 from carbon.schema.fields import (
+    MAX_CONFIG,
+    MAX_TAGS,
     SCHEMA_VERSION,
     ConfigValue,
     Count,
@@ -120,8 +122,8 @@ class RunSpec(Wire):
     study: Name | None = None
     name: Name | None = None
     strategy: Strategy | None = None
-    tags: Annotated[dict[Name, Text], Field(max_length=100)] = {}
-    config: Annotated[dict[Name, ConfigValue], Field(max_length=1000)] = {}
+    tags: Annotated[dict[Name, Text], Field(max_length=MAX_TAGS)] = {}
+    config: Annotated[dict[Name, ConfigValue], Field(max_length=MAX_CONFIG)] = {}
 
     @field_validator("project")
     @classmethod
