@@ -1,16 +1,20 @@
 """Which run, node and rank this process is, as its launcher says.
 
-Read from the environment of torchrun, Horovod, Open MPI and Slurm, then from `torch.distributed`
-where a script set it up by itself, in that order; a process without any of them is alone.
+Read from the environment of torchrun, Horovod, Ray Train and others like it, Open MPI, MPICH and
+Intel MPI, and Slurm, then from `torch.distributed` where a script set it up by itself, in that
+order; a process without any of them is alone. A launcher started by another one inherits what that
+has set, so the inner ones come first: torchrun, Ray and mpirun run under Slurm, not the reverse.
 """
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 _ALONE = "alone"
+_TASKS = re.compile(r"([0-9]{1,9})(?:\(x([0-9]{1,9})\))?")
 
 # Job and step of a cluster, a name with host and process number in it, an address with a port that
 # the system chose. torchrun's own id is the user's to choose, and often the same every time.
@@ -55,25 +59,35 @@ class Topology:
 
 @dataclass(frozen=True)
 class _Launcher:
-    """The names of one launcher's variables. `launch_id` are joined to one name."""
+    """The names of one launcher's variables; the documents named are where they are explained.
+
+    The first name of `world_size` counts whose value is a number above the rank. `tasks_per_node`
+    are the names of a list of tasks by node and of the node's place in it. `launch_id` are joined
+    to one name.
+    """
 
     name: str
     rank: str
-    world_size: str
+    world_size: tuple[str, ...]
     local_rank: str
     local_world_size: str | None = None
     n_nodes: str | None = None
     attempt: str | None = None
     launch_id: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    tasks_per_node: tuple[str, str] | None = None
 
+
+_MAX_WORLD_SIZE = 10_000_000
+"""What a report can hold; a number above it is garbage."""
 
 # The first whose `rank`, `world_size` and `needs` are all set speaks for the process.
 _LAUNCHERS = (
+    # docs.pytorch.org/docs/stable/elastic/run.html, "Environment Variables".
     _Launcher(
         "torchrun",
         "RANK",
-        "WORLD_SIZE",
+        ("WORLD_SIZE",),
         "LOCAL_RANK",
         "LOCAL_WORLD_SIZE",
         "GROUP_WORLD_SIZE",
@@ -82,39 +96,64 @@ _LAUNCHERS = (
         ("TORCHELASTIC_RUN_ID",),
         needs=("TORCHELASTIC_RUN_ID",),
     ),
+    # horovod/runner/gloo_run.py, `create_slot_env_vars`; with MPI, horovodrun starts mpirun.
     _Launcher(
         "horovod",
         "HOROVOD_RANK",
-        "HOROVOD_SIZE",
+        ("HOROVOD_SIZE",),
         "HOROVOD_LOCAL_RANK",
         "HOROVOD_LOCAL_SIZE",
         "HOROVOD_CROSS_SIZE",
         launch_id=("HOROVOD_GLOO_RENDEZVOUS_ADDR", "HOROVOD_GLOO_RENDEZVOUS_PORT"),
     ),
+    # Ray Train, DeepSpeed, Accelerate and hand-written launchers: what torch's env:// reads, and
+    # the local rank. They name no launch.
+    _Launcher(
+        "environment",
+        "RANK",
+        ("WORLD_SIZE",),
+        "LOCAL_RANK",
+        "LOCAL_WORLD_SIZE",
+        launch_id=("MASTER_ADDR", "MASTER_PORT"),
+        needs=("LOCAL_RANK",),
+    ),
+    # docs.open-mpi.org, "Environment variables set by mpirun"; the same in versions 4 and 5.
     _Launcher(
         "openmpi",
         "OMPI_COMM_WORLD_RANK",
-        "OMPI_COMM_WORLD_SIZE",
+        ("OMPI_COMM_WORLD_SIZE",),
         "OMPI_COMM_WORLD_LOCAL_RANK",
         "OMPI_COMM_WORLD_LOCAL_SIZE",
         launch_id=("PMIX_NAMESPACE",),
     ),
+    # The Hydra process manager of both. `srun --mpi=pmi2` sets the first two alone, and is Slurm.
+    _Launcher(
+        "mpich",
+        "PMI_RANK",
+        ("PMI_SIZE",),
+        "MPI_LOCALRANKID",
+        "MPI_LOCALNRANKS",
+        needs=("MPI_LOCALRANKID",),
+    ),
+    # slurm.schedmd.com/srun.html, "OUTPUT ENVIRONMENT VARIABLES". SLURM_NTASKS is the job's where
+    # a step was given a number of tasks of its own.
     _Launcher(
         "slurm",
         "SLURM_PROCID",
-        "SLURM_NTASKS",
+        ("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"),
         "SLURM_LOCALID",
         n_nodes="SLURM_STEP_NUM_NODES",
         attempt="SLURM_RESTART_COUNT",
         launch_id=("SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_STEP_ID"),
         # A batch script sees the job's task count too, but only `srun` starts that many tasks.
         needs=("SLURM_STEP_ID",),
+        tasks_per_node=("SLURM_STEP_TASKS_PER_NODE", "SLURM_NODEID"),
     ),
-    # Ray Train, Lightning and hand-written launchers set these without naming the launch.
+    # The same without a local rank, which says less than any of those above.
     _Launcher(
         "environment",
         "RANK",
-        "WORLD_SIZE",
+        ("WORLD_SIZE",),
         "LOCAL_RANK",
         "LOCAL_WORLD_SIZE",
         launch_id=("MASTER_ADDR", "MASTER_PORT"),
@@ -127,19 +166,24 @@ def detect(environ: Mapping[str, str]) -> Topology:
     node = hostname()
     for launcher in _LAUNCHERS:
         rank = _number(environ, launcher.rank)
-        world_size = _number(environ, launcher.world_size)
-        if rank is None or not world_size or rank >= world_size:
+        world_size = _world_size(environ, launcher, rank)
+        if rank is None or world_size is None:
             continue
         if not all(environ.get(name) for name in launcher.needs):
             continue
-        local_world_size = _number(environ, launcher.local_world_size)
+        local_world_size = (
+            _number(environ, launcher.local_world_size)
+            or _tasks_here(environ, launcher.tasks_per_node)
+            or None
+        )
+        n_nodes = _number(environ, launcher.n_nodes) or _nodes_from(world_size, local_world_size)
         return Topology(
             hostname=node,
             rank=rank,
             world_size=world_size,
             local_rank=_number(environ, launcher.local_rank) or 0,
             local_world_size=local_world_size,
-            n_nodes=_number(environ, launcher.n_nodes) or _nodes_from(world_size, local_world_size),
+            n_nodes=min(n_nodes, world_size),
             attempt=_number(environ, launcher.attempt) or 0,
             launcher=launcher.name,
             launch_id="/".join(environ.get(name, "") for name in launcher.launch_id),
@@ -215,8 +259,31 @@ def _from_torch(environ: Mapping[str, str], node: str) -> Topology | None:
 
 
 def _number(environ: Mapping[str, str], name: str | None) -> int | None:
-    text = environ.get(name, "") if name else ""
-    return int(text) if text.isdecimal() else None
+    text = environ.get(name, "").strip() if name else ""
+    return int(text) if text.isdecimal() and len(text) <= 9 else None
+
+
+def _world_size(environ: Mapping[str, str], launcher: _Launcher, rank: int | None) -> int | None:
+    for name in launcher.world_size:
+        size = _number(environ, name)
+        if rank is not None and size is not None and rank < size <= _MAX_WORLD_SIZE:
+            return size
+    return None
+
+
+def _tasks_here(environ: Mapping[str, str], names: tuple[str, str] | None) -> int | None:
+    """Read Slurm's list of tasks by node, "2(x3),1" for three nodes of two and one of one."""
+    node = _number(environ, names[1]) if names else None
+    if names is None or node is None:
+        return None
+    for group in environ.get(names[0], "").split(","):
+        found = _TASKS.fullmatch(group.strip())
+        if found is None:
+            return None
+        node -= int(found[2] or 1)
+        if node < 0:
+            return int(found[1])
+    return None
 
 
 def _nodes_from(world_size: int, local_world_size: int | None) -> int:

@@ -1,7 +1,9 @@
 import os
+import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -41,19 +43,40 @@ OPENMPI = {
     "OMPI_COMM_WORLD_LOCAL_SIZE": "4",
     "PMIX_NAMESPACE": "prterun-1",
 }
+MPICH = {"PMI_RANK": "1", "PMI_SIZE": "2", "MPI_LOCALRANKID": "1", "MPI_LOCALNRANKS": "2"}
 SLURM = {
     "SLURM_PROCID": "2",
     "SLURM_NTASKS": "4",
     "SLURM_LOCALID": "0",
+    "SLURM_NODEID": "1",
     "SLURM_STEP_NUM_NODES": "2",
+    "SLURM_STEP_NUM_TASKS": "4",
+    "SLURM_STEP_TASKS_PER_NODE": "2(x2)",
     "SLURM_JOB_ID": "77",
     "SLURM_STEP_ID": "0",
 }
+# As `srun -N1 -n2 : -N1 -n1` of Slurm 22.05 has it in the third process.
+SLURM_HET = SLURM | {
+    "SLURM_HET_SIZE": "2",
+    "SLURM_NTASKS": "3",
+    "SLURM_STEP_NUM_TASKS": "3",
+    "SLURM_STEP_TASKS_PER_NODE": "2,1",
+}
+# What a script of `sbatch -N2 -n4` has before any `srun`.
+SLURM_BATCH = {
+    "SLURM_PROCID": "0",
+    "SLURM_LOCALID": "0",
+    "SLURM_NODEID": "0",
+    "SLURM_NTASKS": "4",
+    "SLURM_NNODES": "2",
+    "SLURM_JOB_ID": "77",
+}
 RAY = {
-    "RANK": "0",
-    "WORLD_SIZE": "2",
-    "LOCAL_RANK": "0",
+    "RANK": "1",
+    "WORLD_SIZE": "3",
+    "LOCAL_RANK": "1",
     "LOCAL_WORLD_SIZE": "2",
+    "NODE_RANK": "0",
     "MASTER_ADDR": "10.0.0.1",
     "MASTER_PORT": "4711",
 }
@@ -107,7 +130,7 @@ RAY = {
             place(
                 rank=2,
                 world_size=4,
-                local_world_size=None,
+                local_world_size=2,
                 n_nodes=2,
                 launcher="slurm",
                 launch_id="/77/0",
@@ -115,14 +138,87 @@ RAY = {
             id="slurm",
         ),
         pytest.param(
+            SLURM_HET,
+            place(
+                rank=2,
+                world_size=3,
+                local_world_size=1,
+                n_nodes=2,
+                launcher="slurm",
+                launch_id="77/0",
+            ),
+            id="slurm heterogeneous step",
+        ),
+        pytest.param(
+            MPICH,
+            place(rank=1, world_size=2, local_rank=1, local_world_size=2, launcher="mpich"),
+            id="mpich and intel mpi",
+        ),
+        pytest.param(
             RAY,
             place(
-                world_size=2, local_world_size=2, launcher="environment", launch_id="10.0.0.1/4711"
+                rank=1,
+                world_size=3,
+                local_rank=1,
+                local_world_size=2,
+                n_nodes=2,
+                launcher="environment",
+                launch_id="10.0.0.1/4711",
             ),
             id="ray",
         ),
         pytest.param(SLURM | TORCHRUN, detect(TORCHRUN), id="torchrun inside slurm"),
-        pytest.param({"SLURM_PROCID": "0", "SLURM_NTASKS": "4"}, place(), id="slurm batch script"),
+        pytest.param(SLURM | RAY, detect(RAY), id="ray inside slurm"),
+        pytest.param(SLURM | OPENMPI, detect(OPENMPI), id="open mpi inside slurm"),
+        pytest.param(SLURM | MPICH, detect(MPICH), id="mpich inside slurm"),
+        pytest.param(OPENMPI | TORCHRUN, detect(TORCHRUN), id="torchrun inside open mpi"),
+        pytest.param(
+            SLURM | {"PMI_RANK": "2", "PMI_SIZE": "4"}, detect(SLURM), id="slurm that speaks pmi2"
+        ),
+        pytest.param(
+            SLURM | {"WORLD_SIZE": "4", "RANK": "2"}, detect(SLURM), id="slurm and env://"
+        ),
+        pytest.param(
+            {"WORLD_SIZE": "4", "RANK": "2"},
+            place(
+                rank=2, world_size=4, local_world_size=None, launcher="environment", launch_id="/"
+            ),
+            id="env:// alone",
+        ),
+        pytest.param(SLURM_BATCH, place(), id="slurm batch script"),
+        pytest.param(SLURM_BATCH | TORCHRUN, detect(TORCHRUN), id="torchrun in a batch script"),
+        pytest.param(
+            SLURM | {"SLURM_STEP_NUM_TASKS": "many"},
+            detect(SLURM),
+            id="slurm names no step's tasks",
+        ),
+        pytest.param(
+            SLURM | {"SLURM_STEP_TASKS_PER_NODE": "2(x"},
+            replace(detect(SLURM), local_world_size=None),
+            id="slurm's list of tasks is torn",
+        ),
+        pytest.param(
+            SLURM | {"SLURM_NODEID": "9"},
+            replace(detect(SLURM), local_world_size=None),
+            id="slurm's node is not in its list",
+        ),
+        pytest.param(
+            TORCHRUN | {"GROUP_WORLD_SIZE": "900"},
+            replace(detect(TORCHRUN), n_nodes=4),
+            id="more nodes than processes",
+        ),
+        pytest.param(
+            TORCHRUN | {"LOCAL_WORLD_SIZE": "0", "GROUP_WORLD_SIZE": ""},
+            replace(detect(TORCHRUN), n_nodes=1, local_world_size=None),
+            id="no process on this node",
+        ),
+        pytest.param({"RANK": "-1", "WORLD_SIZE": "2"}, place(), id="negative"),
+        pytest.param({"RANK": "0", "WORLD_SIZE": "9" * 5000}, place(), id="far too large"),
+        pytest.param({"RANK": "0", "WORLD_SIZE": "99999999"}, place(), id="too large for a report"),
+        pytest.param({"RANK": "0", "WORLD_SIZE": "0"}, place(), id="nobody"),
+        pytest.param(
+            {"RANK": "\u00b2", "WORLD_SIZE": "4"}, place(), id="a digit that is no number"
+        ),
         pytest.param({"RANK": "zero", "WORLD_SIZE": "2"}, place(), id="not a number"),
         pytest.param({"RANK": "2", "WORLD_SIZE": "2"}, place(), id="rank out of range"),
         pytest.param({"RANK": "0"}, place(), id="half set"),
@@ -181,3 +277,24 @@ with tempfile.NamedTemporaryFile() as file:
         [sys.executable, "-c", script], capture_output=True, text=True, env=environ, timeout=60
     )
     assert done.stdout == "torch.distributed 0 1 True\n", done.stderr
+
+
+@pytest.mark.parametrize("mpirun", ["mpirun.openmpi", "mpirun.mpich"])
+def test_the_real_mpirun_is_understood(mpirun: str) -> None:
+    if shutil.which(mpirun) is None:
+        pytest.skip(f"{mpirun} is not installed")
+    script = "import os; from carbon.topology import detect; print(detect(os.environ))"
+    oversubscribe = ["--allow-run-as-root", "--oversubscribe"] if "openmpi" in mpirun else []
+    known = TORCHRUN | SLURM_HET | HOROVOD
+    done = subprocess.run(
+        [mpirun, *oversubscribe, "-np", "2", sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={k: v for k, v in os.environ.items() if k not in known},
+    )
+    said = sorted(done.stdout.splitlines())
+    assert len(said) == 2, done.stderr
+    for rank, line in enumerate(said):
+        assert f"rank={rank}, world_size=2, local_rank={rank}, local_world_size=2" in line
+        assert f"launcher='{mpirun.removeprefix('mpirun.')}'" in line
