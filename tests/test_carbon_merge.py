@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 
 from carbon.merge import merge
-from carbon.part import Described, Ended, EpochEnded, Event, Metered, Part, Sampled, Started
+from carbon.part import (
+    Described,
+    Ended,
+    EpochEnded,
+    EpochMeasured,
+    Event,
+    Metered,
+    Part,
+    Sampled,
+    Started,
+)
 from carbon.schema import RunReport, Status
 from tests.test_carbon_part import STARTED
 
@@ -196,3 +206,100 @@ def test_the_order_of_parts_does_not_matter() -> None:
     ]
     reports: list[RunReport] = [merge(order) for order in permutations(parts)]
     assert all(report == reports[0] for report in reports)
+
+
+def launcher(
+    status: Status | None = "completed",
+    *,
+    is_alive: bool = False,
+    spec: dict[str, Any] | None = None,
+) -> Part:
+    """The part of a `carbon run` that measured a host and its one GPU."""
+    made = part(0, {"gpu:GPU-0": 4 * KWH, "cpu": 1 * KWH}, status=status, is_alive=is_alive)
+    said = {"project": "digits"} if spec is None else spec
+    made.started = replace(made.started, is_launcher=True, pid=1, world_size=1, spec=said)
+    return made
+
+
+def tracked(rank: int = 0, *, pid: int = 100, second: int = 0, **fields: Any) -> Part:
+    """A process that `carbon run` measures for."""
+    made = part(rank, started_at=f"2026-03-01T12:00:{second:02}+00:00", **fields)
+    made.started = replace(made.started, pid=pid + rank)
+    return made
+
+
+def epochs(*losses: float) -> tuple[EpochEnded, ...]:
+    return tuple(EpochEnded(i, 2.0, None, {"loss": loss}, 10.0) for i, loss in enumerate(losses))
+
+
+def test_a_launcher_measures_and_is_no_rank() -> None:
+    parts = [launcher(), tracked(0, epochs=epochs(1.0)), tracked(1, epochs=epochs(9.0))]
+    # Rank 1 was heard of first.
+    for rank in (1, 0):
+        name = parts[1 + rank].started.part_name
+        parts[0].apply(EpochMeasured(name, 0, (2 + rank) * KWH))
+    for order in permutations(parts):
+        report = merge(order)
+        assert (report.world_size, report.energy_kwh) == (2, 5.0)
+        assert [node.ranks for node in report.nodes] == [[0, 1]]
+        (epoch,) = report.epochs
+        assert (epoch.energy_kwh, epoch.metrics) == (2.0, {"loss": 1.0})
+
+
+def test_what_a_rank_measured_by_itself_is_added_to_the_launchers() -> None:
+    own = tracked(0, energy_j={"gpu:GPU-1": 1 * KWH}, epochs=(EpochEnded(0, 2.0, 1 * KWH, {}),))
+    around = launcher()
+    around.apply(EpochMeasured(own.started.part_name, 0, 3 * KWH))
+    report = merge([around, own])
+    assert report.energy_kwh == 6.0
+    assert [epoch.energy_kwh for epoch in report.epochs] == [4.0]
+
+
+def test_programs_of_one_launcher_follow_on_each_other() -> None:
+    parts = [
+        launcher(),
+        tracked(0, second=5, pid=300, epochs=epochs(0.5)),
+        tracked(0, epochs=epochs(3.0, 2.0)),
+        tracked(1, epochs=epochs(8.0, 8.0)),
+        tracked(1, second=6, pid=300, epochs=epochs(8.0)),
+    ]
+    for order in permutations(parts):
+        report = merge(order)
+        found = [(e.index, e.metrics["loss"]) for e in report.epochs]
+        assert found == [(0, 3.0), (1, 2.0), (2, 0.5)]
+        assert report.metrics == {"loss": 0.5}, "the last value counts"
+
+
+@pytest.mark.parametrize(
+    ("around", "inside", "expected"),
+    [
+        (("completed", False), ("completed", False), "completed"),
+        (("completed", False), ("failed", False), "failed"),
+        (("completed", False), ("interrupted", False), "completed"),
+        (("completed", False), (None, False), "completed"),
+        (("failed", False), ("completed", False), "failed"),
+        (("interrupted", False), ("failed", False), "interrupted"),
+        ((None, True), ("failed", False), "running"),
+        ((None, True), ("completed", False), "running"),
+        ((None, False), (None, True), "running"),
+        ((None, False), ("completed", False), "interrupted"),
+    ],
+)
+def test_the_launchers_end_decides(
+    around: tuple[Status | None, bool], inside: tuple[Status | None, bool], expected: Status
+) -> None:
+    parts = [
+        launcher(around[0], is_alive=around[1]),
+        tracked(0, status=inside[0], is_alive=inside[1]),
+    ]
+    assert merge(parts).status == expected
+
+
+def test_too_much_said_on_both_sides_still_makes_a_report() -> None:
+    outer = {"project": "digits", "tags": {f"o{i}": "" for i in range(60)}, "config": {}}
+    inside = tracked(0)
+    inside.started.spec["tags"] = {f"i{i}": "" for i in range(60)}
+    report = merge([launcher(spec=outer), inside])
+    assert len(report.tags) == 100
+    assert set(outer["tags"]) < set(report.tags)
+    assert report.strategy == "ddp"
