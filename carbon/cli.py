@@ -68,7 +68,8 @@ def _root(
 )
 def run_command(
     command: Annotated[
-        list[str], typer.Argument(metavar="-- COMMAND...", help="What to run.", show_default=False)
+        list[str],
+        typer.Argument(metavar="COMMAND", help="What to run, after `--`.", show_default=False),
     ],
     project: Annotated[str, typer.Option(help="What the run belongs to.", show_default=False)],
     strategy: Annotated[
@@ -88,8 +89,8 @@ def run_command(
 ) -> None:
     """Measure any command as one run, together with every carbon.track inside of it.
 
-    Output, signals and exit code are the command's own. What is said here of the run wins over what
-    carbon.track says; what is not said is taken from there.
+    Output, signals and exit code are the command's own. What is said here wins over what
+    carbon.track says of the run; the rest is taken from there.
     """
     from carbon import launch
     from carbon.spec import spec_from_texts

@@ -55,7 +55,7 @@ def is_one_line(text: str) -> bool:
 def test_the_commands_are_named_and_the_version_told(tracked_env: Env) -> None:
     shown = carbon("--help", env=tracked_env)
     assert shown.returncode == 0
-    assert all(command in shown.stdout for command in ("serve", "ui", "up", "sync"))
+    assert all(command in shown.stdout for command in ("run", "serve", "ui", "up", "sync"))
     assert carbon("--version", env=tracked_env).stdout.startswith("carbon-ledger ")
 
 
