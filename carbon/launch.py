@@ -89,10 +89,11 @@ def run(command: Sequence[str], spec: RunSpec, settings: Settings) -> NoReturn:
         raise
     recorder.start()
     exit_code = child.wait()
-    recorder.stop(_status(exit_code, child.received), time.monotonic())
+    ended_s = time.monotonic()
+    recorder.stop(_status(exit_code, child.received), ended_s)
     recorder.written.wait(EXIT_WAIT_S)
     child.give_signals_back()
-    recorder.delivered.wait(EXIT_WAIT_S)
+    recorder.delivered.wait(max(ended_s + EXIT_WAIT_S - time.monotonic(), 0.0))
     _end_like(exit_code)
 
 
