@@ -145,7 +145,7 @@ RAY = {
                 local_world_size=1,
                 n_nodes=2,
                 launcher="slurm",
-                launch_id="77/0",
+                launch_id="/77/0",
             ),
             id="slurm heterogeneous step",
         ),
