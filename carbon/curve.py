@@ -5,9 +5,11 @@ from bisect import bisect_left, bisect_right
 from carbon.meters.base import Reading
 
 EDGE_SPAN_S = 1.0
-"""Over how long the power beyond the first and the last reading is averaged. A counter that moves
-in steps of 0.1 s would otherwise show, between two readings that happen to enclose a step, many
-times the power that is drawn."""
+"""Over how long the power beyond the first and the last reading is averaged at most."""
+
+MIN_EDGE_SPAN_S = 0.1
+"""And at least. A counter that moves in steps would otherwise show, between two readings that
+happen to enclose a step, many times the power that is drawn."""
 
 
 class Curve:
@@ -21,27 +23,39 @@ class Curve:
     def __init__(self) -> None:
         self._times_s: list[float] = []
         self._energies_j: list[float] = []
+        self._final_count = 0  # All but the last, or all.
         self._has_forgotten = False
 
     def append(self, reading: Reading) -> None:
-        """Add a reading; one that is not later than the last adds nothing and is dropped."""
+        """Add a reading and those it made known; what is not later than the last is dropped.
+
+        A last reading that was not final makes room.
+        """
+        for earlier in reading.earlier:
+            self._append(earlier)
+        self._append(reading)
+
+    def _append(self, reading: Reading) -> None:
+        del self._times_s[self._final_count :], self._energies_j[self._final_count :]
         if self._times_s and reading.at_s <= self._times_s[-1]:
             return
         self._times_s.append(reading.at_s)
         self._energies_j.append(reading.energy_j)
+        self._final_count += reading.is_final
 
     @property
     def end_s(self) -> float | None:
-        """The moment of the last reading. What `at` says of a later one is provisional: it assumes
-        the power stays as it was, and changes with the next reading."""
-        return self._times_s[-1] if self._times_s else None
+        """The moment of the last final reading. What `at` says of a later one is provisional: it
+        changes with the next reading."""
+        return self._times_s[self._final_count - 1] if self._final_count else None
 
     def at(self, t_s: float) -> float | None:
         """Return the cumulative energy in joules at `t_s`, or None where it cannot be known.
 
-        Before the first and after the last reading the curve goes on straight, with the mean power
-        of the nearest `EDGE_SPAN_S` of readings. Two readings are the least that make a curve, and
-        what came before `forget_before` is unknown.
+        Beyond its first and its last reading the curve goes on as if mirrored there: with the mean
+        power of a stretch as long as the one that is missing, as power is most like what it was
+        nearby, but of `MIN_EDGE_SPAN_S` at least and `EDGE_SPAN_S` at most. Two readings are the
+        least that make a curve, and what came before `forget_before` is unknown.
         """
         times, energies = self._times_s, self._energies_j
         if len(times) < 2:
@@ -49,11 +63,22 @@ class Curve:
         if t_s < times[0]:
             if self._has_forgotten:
                 return None
-            end = min(bisect_left(times, times[0] + EDGE_SPAN_S), len(times) - 1)
-            return energies[0] - self._power_w(0, end) * (times[0] - t_s)
+            span_s = self._edge_span_s(times[0] - t_s)
+            power_w = (self._between(times[0] + span_s) - energies[0]) / span_s
+            return energies[0] - power_w * (times[0] - t_s)
         if t_s > times[-1]:
-            start = max(bisect_right(times, times[-1] - EDGE_SPAN_S) - 1, 0)
-            return energies[-1] + self._power_w(start, -1) * (t_s - times[-1])
+            span_s = self._edge_span_s(t_s - times[-1])
+            power_w = (energies[-1] - self._between(times[-1] - span_s)) / span_s
+            return energies[-1] + power_w * (t_s - times[-1])
+        return self._between(t_s)
+
+    def _edge_span_s(self, missing_s: float) -> float:
+        span_s = min(max(missing_s, MIN_EDGE_SPAN_S), EDGE_SPAN_S)
+        return min(span_s, self._times_s[-1] - self._times_s[0])
+
+    def _between(self, t_s: float) -> float:
+        times, energies = self._times_s, self._energies_j
+        t_s = min(max(t_s, times[0]), times[-1])  # Rounding may have led out of them.
         after = bisect_left(times, t_s)
         if times[after] == t_s:
             return energies[after]
@@ -69,13 +94,9 @@ class Curve:
         """
         if not self._times_s:
             return
-        horizon_s = min(t_s, self._times_s[-1] - EDGE_SPAN_S)
+        horizon_s = min(t_s, (self.end_s or self._times_s[0]) - EDGE_SPAN_S)
         keep_from = bisect_right(self._times_s, horizon_s) - 1
         if keep_from > 0:
-            del self._times_s[:keep_from]
-            del self._energies_j[:keep_from]
+            del self._times_s[:keep_from], self._energies_j[:keep_from]
+            self._final_count -= keep_from
             self._has_forgotten = True
-
-    def _power_w(self, start: int, end: int) -> float:
-        span_s = self._times_s[end] - self._times_s[start]
-        return (self._energies_j[end] - self._energies_j[start]) / span_s

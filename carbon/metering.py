@@ -34,6 +34,14 @@ PATIENCE_S = 5.0
 
 NOTICE_S = 1.0
 """How long after it began to measure a process may be seen first, on a machine that is busy."""
+FOLLOWING_CPU_SHARE = 1.5e-4
+"""How much of a CPU following the edges of epochs may take."""
+
+WAKING_CPU_S = 5e-5
+"""What a wake-up costs beside the reading itself."""
+
+STARTING_S = 1.0
+"""For so long the meters find out about themselves, which they do once and not for an epoch."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,13 @@ class Metering:
     """
 
     def __init__(
-        self, run_id: UUID, spool: Spool, sources: Sources, topology: Topology, began_s: float
+        self,
+        run_id: UUID,
+        spool: Spool,
+        sources: Sources,
+        topology: Topology,
+        began_s: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.windows: dict[str, MeterWindow] = {}
         self.on_host_opened: Callable[[], None] = lambda: None
@@ -96,6 +110,9 @@ class Metering:
         self._topology = topology
         self._began_s = began_s
         self._baseline: Baseline | None = None
+        self._clock = clock
+        self._rested_s = began_s
+        self._following_cpu_s = 0.0
         self._unclaimed: dict[str, Meter] = {}
         self._claims: dict[str, HeldFile | None] = {}
         self._host: list[Meter] | None = None  # Set once, by the thread that opens it.
@@ -195,9 +212,40 @@ class Metering:
         for window in self.windows.values():
             window.sample_utilization(covers_s)
 
+    def follow(self, at_s: float, *, is_end: bool = False) -> None:
+        """Let the accelerators find out their energy at a moment, by polls for about a period.
+
+        At the end of the run always; in between as often as their driver's answers are cheap.
+        """
+        allowed_s = FOLLOWING_CPU_SHARE * (self._clock() - self._began_s)
+        if is_end or self._following_cpu_s <= allowed_s:
+            for window in self.windows.values():
+                window.follow(at_s)
+
+    @property
+    def is_following(self) -> bool:
+        """Whether an accelerator is still finding out its energy at a moment."""
+        return any(window.is_following for window in self.windows.values())
+
+    def poll(self) -> None:
+        """Read the meters that want to be read by now.
+
+        However long a driver takes to answer, as long is waited until it is asked again.
+        """
+        begin_s, begin_cpu_s = self._clock(), time.thread_time()
+        is_following = self.is_following
+        for window in self.windows.values():
+            if window.next_poll_s <= begin_s:
+                window.read()
+        end_s = self._clock()
+        self._rested_s = end_s + (end_s - begin_s)
+        if is_following and end_s > self._began_s + STARTING_S:
+            self._following_cpu_s += time.thread_time() - begin_cpu_s + WAKING_CPU_S
+
     def next_poll_s(self) -> float:
-        """Return the moment by which a meter wants to be read again to miss nothing."""
-        return min((window.next_poll_s for window in self.windows.values()), default=float("inf"))
+        """Return the moment by which a meter wants to be read again."""
+        due_s = min((w.next_poll_s for w in self.windows.values()), default=float("inf"))
+        return max(due_s, self._rested_s)
 
     def sampled(self, at_s: float) -> Sampled:
         """Return what every meter has counted up to the moment `at_s`."""
@@ -252,7 +300,7 @@ class Metering:
     def _open_window(self, key: str, meter: Meter, since_s: float) -> Metered:
         known = self._baseline
         idle_power_w = known.power_w(key, meter.method) if known is not None else None
-        window = MeterWindow(meter, since_s, idle_power_w)
+        window = MeterWindow(meter, since_s, idle_power_w, self._clock)
         window.read()
         self.windows[key] = window
         return window.describe(key)

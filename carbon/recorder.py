@@ -37,6 +37,8 @@ OPENING_WAIT_S = 30.0
 
 FOLLOWED_KEPT_S = 30.0
 """How long readings are kept for epochs of other processes, which are heard of late."""
+FOLLOW_WAIT_S = 0.3
+"""How long the energy at the end of a run is found out at most, off the training thread."""
 
 COMMIT_WAIT_S = 1.0
 """How long the end of a run waits for git, off the training thread."""
@@ -52,7 +54,6 @@ class Recorder:
     """Records one process's part of a run, from `start` until `stop`.
 
     Attributes:
-        is_stopping: whether `stop` was called.
         written: set when the end of the part is on disk.
         settled: set when `report` is final as far as this process can tell.
         delivered: set when a delivery has been tried.
@@ -81,7 +82,6 @@ class Recorder:
             held_back: what keeps other processes of the run from claiming meters, to be removed
                 once this one has.
         """
-        self.is_stopping = False
         self.written = threading.Event()
         self.settled = threading.Event()
         self.delivered = threading.Event()
@@ -97,14 +97,21 @@ class Recorder:
         self._held_back = held_back
         self._inbox: SimpleQueue[EpochBegan | Epoch | _Stop | Logged | Committed] = SimpleQueue()
         self._wake = threading.Event()
+        self._stopping = threading.Event()
         if find_run_id is None:
             self._know(UUID(started.run_id))
         self._report: RunReport | None = None
         self._stop: _Stop | None = None
         self._epochs = Epochs()
         self._sampled_s = began_s
-        self._read_s = began_s
+        self._edge_s = began_s  # When an epoch's end was last read.
+        self._has_edge = False
         self._thread = threading.Thread(target=self._run, name="carbon-recorder", daemon=True)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping.is_set()
 
     # ------------------------------------------------------------ called by the training thread
 
@@ -129,7 +136,7 @@ class Recorder:
 
     def stop(self, status: Status, at_s: float) -> None:
         """End the part at the moment `at_s`."""
-        self.is_stopping = True
+        self._stopping.set()
         self._inbox.put(_Stop(status, at_s))
         self._wake.set()
 
@@ -184,7 +191,8 @@ class Recorder:
             self._wait()
             self._receive()
             self._journal.say(self._metering.adopt_host())
-            self._read(time.monotonic())
+            if self._stop is None:
+                self._read(time.monotonic())
         self._finish(self._stop)
 
     def _wait(self) -> None:
@@ -195,7 +203,8 @@ class Recorder:
         if self._wake.wait(max(due_s - time.monotonic(), 0.0)):
             self._wake.clear()
             # Edges of very short epochs arrive faster than meters are worth reading.
-            time.sleep(min(max(self._read_s + MIN_GAP_S - time.monotonic(), 0.0), MIN_GAP_S))
+            until_s = min(self._edge_s + MIN_GAP_S, due_s)
+            self._stopping.wait(max(until_s - time.monotonic(), 0.0))
 
     def _receive(self) -> None:
         """Take in what the training thread and the helper have sent."""
@@ -207,6 +216,7 @@ class Recorder:
                     self._epochs.begin(message)
                 case Epoch():
                     self._epochs.end(message)
+                    self._has_edge = True
                 case _Stop():
                     self._stop = message
                 case Logged() | Committed():
@@ -217,14 +227,20 @@ class Recorder:
     def _read(self, now_s: float) -> None:
         """Read what is due: everything at a sample, else what an edge or a poll asks for."""
         is_sample = now_s - self._sampled_s >= self._settings.sample_interval_s
-        self._metering.read(hosts_too=is_sample)
-        self._read_s = now_s
+        has_edge, self._has_edge = self._has_edge, False
+        if has_edge:
+            self._metering.follow(now_s)
+            self._edge_s = now_s
+        if is_sample or has_edge:
+            self._metering.read(hosts_too=is_sample)
+        else:
+            self._metering.poll()
         if not is_sample:
             return
         self._metering.sample_utilization(now_s - self._sampled_s)
         self._metering.divide(now_s)
         from_s, self._sampled_s = self._sampled_s, now_s
-        self._follow()
+        self._hear_of_epochs()
         self._journal.say([*self._epochs.measure(self._metering), self._metering.sampled(now_s)])
         self._series.sample(self._metering, from_s, now_s)
         self._series.write(self._journal, now_s)
@@ -240,7 +256,7 @@ class Recorder:
             needed += self._follower.open_since_s()
         self._metering.forget_before(now_s - kept_s, needed)
 
-    def _follow(self) -> None:
+    def _hear_of_epochs(self) -> None:
         """Take in the epochs that the processes started by `carbon run` have noted."""
         if self._follower is not None:
             for epoch in self._follower.poll():
@@ -266,8 +282,9 @@ class Recorder:
             self._held_back.remove()
 
     def _finish(self, stop: _Stop) -> None:
+        self._metering.follow(stop.at_s, is_end=True)
         self._metering.read(hosts_too=True)
-        self._follow()
+        self._hear_of_epochs()
         self._metering.sample_utilization(stop.at_s - self._sampled_s)
         self._metering.divide(stop.at_s)
         self._journal.say(
@@ -278,6 +295,9 @@ class Recorder:
             ]
         )
         self.written.set()
+        if self._await_ticks():
+            said_again = self._epochs.measure(self._metering, is_end=True)
+            self._journal.say([*said_again, self._metering.sampled(stop.at_s)])
         self._series.sample(self._metering, self._sampled_s, stop.at_s, at_end=True)
         self._series.write(self._journal, stop.at_s, at_end=True)
         if self._metering.host_is_opening:
@@ -294,6 +314,17 @@ class Recorder:
         self._report = self._reporter.settle()
         self.settled.set()
         self._reporter.deliver(self._report)
+
+    def _await_ticks(self) -> bool:
+        """Find out the energy at the end, which by now is safe but for the last of a counter's
+        ticks; return whether there was anything to find out."""
+        if not self._metering.is_following:
+            return False
+        give_up_s = time.monotonic() + FOLLOW_WAIT_S
+        while self._metering.is_following and time.monotonic() < give_up_s:
+            time.sleep(max(min(self._metering.next_poll_s(), give_up_s) - time.monotonic(), 0.0))
+            self._metering.poll()
+        return True
 
     # ---------------------------------------------------------------------------- surroundings
 

@@ -1,6 +1,8 @@
 """A meter as one part of a run sees it: energy and utilisation since the part took it over."""
 
-from collections.abc import Collection, Sequence
+import math
+import time
+from collections.abc import Callable, Collection, Sequence
 
 from carbon.curve import EDGE_SPAN_S, Curve
 from carbon.division import Division
@@ -16,12 +18,20 @@ class MeterWindow:
     gap. `idle_power_w` is what the device draws idle, None where that was never measured.
     """
 
-    def __init__(self, meter: Meter, since_s: float, idle_power_w: float | None = None) -> None:
+    def __init__(
+        self,
+        meter: Meter,
+        since_s: float,
+        idle_power_w: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.meter = meter
         self.since_s = since_s
         self.idle_power_w = idle_power_w
         self._highest_j = -1.0
         self._rose_s = since_s
+        self._clock = clock
+        self._read_s: float | None = None
         self._curve = Curve()
         self._first_s: float | None = None
         self._base_j: float | None = None
@@ -33,15 +43,23 @@ class MeterWindow:
         self._utilization_percent_s: float = 0.0
 
     @property
-    def last_reading_s(self) -> float | None:
-        """The moment of the last reading."""
-        return self._curve.end_s
+    def next_poll_s(self) -> float:
+        """The moment by which the meter wants to be read again; infinity where any will do."""
+        interval_s = self.meter.poll_interval_s
+        if self._read_s is None or interval_s is None:
+            return math.inf
+        return self._read_s + interval_s
 
     @property
-    def next_poll_s(self) -> float:
-        """The moment by which the meter has to be read again; infinity where it never has to."""
-        interval_s, last_s = self.meter.poll_interval_s, self.last_reading_s
-        return float("inf") if interval_s is None or last_s is None else last_s + interval_s
+    def is_following(self) -> bool:
+        """Whether the meter is finding out the energy at a moment."""
+        return getattr(self.meter, "is_following", False)
+
+    def follow(self, at_s: float) -> None:
+        """Let the meter find out the energy at a moment exactly, where it can."""
+        follow = getattr(self.meter, "follow", None)
+        if follow is not None:
+            follow(at_s)
 
     @property
     def covers_until_s(self) -> float:
@@ -52,6 +70,7 @@ class MeterWindow:
     def read(self) -> None:
         """Read the meter once."""
         reading = self.meter.read()
+        self._read_s = self._clock()
         if self._first_s is None:
             self._first_s = reading.at_s
         if reading.energy_j > self._highest_j:

@@ -8,10 +8,19 @@ from carbon.schema import Component
 
 @dataclass(frozen=True)
 class Reading:
-    """Cumulative energy `energy_j` in joules at the monotonic time `at_s` in seconds."""
+    """Cumulative energy `energy_j` in joules at the monotonic time `at_s` in seconds.
+
+    `at_s` may lie before the moment of the call: a counter that moves in steps was exact at a step.
+
+    Attributes:
+        earlier: readings of earlier moments that only this one made known, in order.
+        is_final: whether the reading stands; one that does not is replaced by the next.
+    """
 
     at_s: float
     energy_j: float
+    earlier: tuple["Reading", ...] = ()
+    is_final: bool = True
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,7 @@ class Meter(Protocol):
         method: how, as it stands in reports (`nvml_counter`, `codecarbon_cpu_load` ...).
         uncertainty: relative standard uncertainty of a difference of readings; 0.05 is 5 %.
         poll_interval_s: how often it must be read to be right, or None where the reading is a
-            hardware counter that misses nothing between two reads.
+            hardware counter that misses nothing between two reads. It may change at every reading.
         device: the accelerator, or None for the host's CPU and RAM.
         note: why a value is missing or cut short, or None.
     """
@@ -42,9 +51,11 @@ class Meter(Protocol):
     component: Component
     method: str
     uncertainty: float
-    poll_interval_s: float | None
     device: DeviceInfo | None
     note: str | None
+
+    @property
+    def poll_interval_s(self) -> float | None: ...
 
     def read(self) -> Reading:
         """Return the energy drawn since the meter was opened."""
@@ -53,6 +64,9 @@ class Meter(Protocol):
     def utilization_percent(self) -> float | None:
         """Return the device's utilisation now, 0 to 100, or None where it cannot be told."""
         ...
+
+    # A meter whose counter moves in steps also has `follow(at_s)`, which asks it to find out the
+    # energy at a moment exactly, and `is_following`, which says that it is still at it.
 
     def close(self) -> None:
         """Release the device; reading afterwards returns the last value."""

@@ -69,7 +69,6 @@ class NvmlMeter:
         self._clock = clock
         self._is_open = self._is_answering = True
         self._opened_at_s = clock()
-        self._last = Reading(self._opened_at_s, 0.0)
         nvml.nvmlInit()
         try:
             self._source = self._open_source()
@@ -78,13 +77,27 @@ class NvmlMeter:
             raise
         self.method = self._source.method
         self.uncertainty = self._source.uncertainty
-        self.poll_interval_s = self._source.poll_interval_s
+        self._last: Reading | None = None
 
     def _open_source(self) -> Source:
         try:
-            return CounterSource(self._nvml, self._handle, self._opened_at_s)
+            return CounterSource(self._nvml, self._handle, self._clock)
         except self._nvml.NVMLError:
-            return PowerSource(self._nvml, self._handle, self._opened_at_s)
+            return PowerSource(self._nvml, self._handle, self._clock)
+
+    @property
+    def poll_interval_s(self) -> float | None:
+        """How often this GPU must be read now; see `Meter`."""
+        return self._source.poll_interval_s if self._is_open and self._is_answering else None
+
+    @property
+    def is_following(self) -> bool:
+        """Whether the energy at a moment asked for by `follow` is still being found out."""
+        return self._source.is_following and self.poll_interval_s is not None
+
+    def follow(self, at_s: float) -> None:
+        """Find out the energy at a moment, just past, as exactly as the GPU can tell it."""
+        self._source.follow(at_s)
 
     def read(self) -> Reading:
         """Return the energy drawn since the meter was opened; see `Meter.read`.
@@ -92,17 +105,19 @@ class NvmlMeter:
         A source that is asked again too soon to know more gives no new reading: the last one is
         returned, with the time at which it was taken.
         """
-        now_s = self._clock()
-        if not self._is_open or now_s - self._last.at_s < self._source.min_interval_s:
+        if not self._is_open and self._last is not None:
             return self._last
-        energy_j = self._last.energy_j
-        if self._is_answering:
-            try:
-                energy_j += self._source.drawn_j(now_s)
+        if not (self._is_open and self._is_answering):
+            self._last = self._source.stand_still()
+            return self._last
+        try:
+            reading = self._source.read()
+            if reading is not self._last:  # Otherwise the GPU was not asked.
                 self.note = self._source.note
-            except self._nvml.NVMLError as error:
-                self._note_failure(error, now_s)
-        self._last = Reading(now_s, energy_j)
+            self._last = reading
+        except self._nvml.NVMLError as error:
+            self._note_failure(error, self._clock())
+            self._last = self._source.stand_still()
         return self._last
 
     def _note_failure(self, error: Any, now_s: float) -> None:

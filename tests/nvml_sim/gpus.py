@@ -1,5 +1,6 @@
 """GPUs for the stand-in library: what they are, what they draw and how they misbehave."""
 
+import ctypes
 import os
 import time
 from collections.abc import Sequence
@@ -20,8 +21,20 @@ NOT_SUPPORTED, NO_PERMISSION, TIMEOUT, GPU_IS_LOST, VERSION_MISMATCH = 3, 4, 10,
 
 
 @dataclass(frozen=True)
+class MigSlice:
+    """A slice of a GPU in MIG mode, of so many sevenths of its processors."""
+
+    uuid: str
+    gpu_slices: int
+    memory_mb: int
+
+
+@dataclass(frozen=True)
 class SimulatedGpu:
-    """One GPU; every field but `wave` is a key of the library's configuration (see nvml_sim.c)."""
+    """One GPU; every field but `wave` and `mig_slices` is a key of the library's configuration.
+
+    See nvml_sim.c for what they mean.
+    """
 
     uuid: str
     pci_bus_id: str
@@ -29,9 +42,12 @@ class SimulatedGpu:
     name: str = "Simulated A100"
     counter_start_j: float = 5e6
     counter_step_ms: float = 0
+    counter_phase_ms: float = 0
     counter_restart_at_s: float = NEVER
     power_average_s: float = 0
     power_step_ms: float = 0
+    power_phase_ms: float = 0
+    power_noise_w: float = 0
     has_instant_power: bool = True
     lost_at_s: float = NEVER
     energy_error: int = 0
@@ -43,7 +59,12 @@ class SimulatedGpu:
     memory_used_mb: float = 20480
     temperature_c: float = 55
     power_limit_w: float = 400
+    architecture: int = 7
+    cores: int = 6912
+    max_clock_mhz: float = 1410
+    compute_capability: float = 8.0
     mig_mode: int = 0
+    mig_slices: tuple[MigSlice, ...] = ()
 
 
 @dataclass
@@ -57,8 +78,10 @@ class SimulatedGpus:
     config_file: Path
     gpus: list[SimulatedGpu]
     init_error: int = 0
+    call_us: float = 0
     epoch_s: float = field(default_factory=lambda: time.monotonic() - UPTIME_S)
     _frozen_at_s: float | None = None
+    _move_clock: Any = None
 
     def __post_init__(self) -> None:
         self._write()
@@ -106,29 +129,35 @@ class SimulatedGpus:
 
     def freeze(self) -> None:
         """Stop the clock, always at the same point of every wave; it moves by `skip` alone."""
+        self._move_clock = ctypes.CDLL(str(self.library)).nvml_sim_move_clock
         self._frozen_at_s = self.epoch_s + UPTIME_S
         self._write()
+        self.skip(0)
 
     def skip(self, duration_s: float) -> None:
-        """Let time pass on the frozen clock."""
+        """Let time pass on the frozen clock of this process."""
         if self._frozen_at_s is None:
             raise ValueError("the clock runs by itself until it is frozen")
         self._frozen_at_s += duration_s
-        self._write()
+        self._move_clock(ctypes.c_double(self._frozen_at_s))
 
     def _write(self) -> None:
         lines = [
             f"epoch_s {self.epoch_s!r}",
             f"frozen_at_s {self._frozen_at_s or 0!r}",
             f"init_error {self.init_error}",
+            f"call_us {self.call_us}",
         ]
         lines.append("driver_version 570.00.00")
         for gpu in self.gpus:
             lines.append("gpu")
-            own = {f.name: getattr(gpu, f.name) for f in fields(gpu) if f.name != "wave"}
+            own = {f.name: getattr(gpu, f.name) for f in fields(gpu)}
+            del own["wave"], own["mig_slices"]
             wave = {f.name: getattr(gpu.wave, f.name) for f in fields(gpu.wave)}
             for key, value in (own | wave).items():
                 lines.append(f"{key} {int(value) if isinstance(value, bool) else value}")
+            for part in gpu.mig_slices:
+                lines.append(f"mig_slice {part.uuid} {part.gpu_slices} {part.memory_mb}")
         draft = self.config_file.with_suffix(".draft")
         draft.write_text("\n".join(lines) + "\n", encoding="utf-8")
         os.replace(draft, self.config_file)

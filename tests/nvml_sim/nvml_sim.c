@@ -22,6 +22,7 @@
 #include <time.h>
 
 #define MAX_GPUS 16
+#define MAX_SLICES 7
 #define TEXT 96
 
 enum {
@@ -42,22 +43,35 @@ enum { TYPE_UNSIGNED_INT = 1, TYPE_UNSIGNED_LONG_LONG = 3 };
 /* ------------------------------------------------------------------------------ configuration */
 
 typedef struct {
+    char uuid[TEXT];
+    unsigned gpu_slices, memory_mb;
+} Slice;
+
+typedef struct {
     char uuid[TEXT], name[TEXT], pci_bus_id[TEXT];
     double base_w, peak_w, period_s, duty, phase_s;
     double counter_start_j;     /* what the counter shows at the epoch */
     double counter_step_ms;     /* it moves every so often; 0: all the time */
+    double counter_phase_ms;    /* how long after the epoch it moved first */
     double counter_restart_at_s; /* a moment of CLOCK_MONOTONIC at which it is 0; inf: never */
     double power_average_s;     /* nvmlDeviceGetPowerUsage is a mean over so long; 0: the present */
     double power_step_ms;       /* power readings are renewed every so often; 0: all the time */
+    double power_phase_ms;      /* how long after the epoch the first of them was taken */
+    double power_noise_w;       /* the reading's own noise: another value with every renewal */
     double has_instant_power;   /* whether NVML_FI_DEV_POWER_INSTANT is answered */
     double lost_at_s;           /* from this moment on every query says GPU_IS_LOST; inf: never */
     double energy_error, power_error, utilization_error, handle_error; /* return codes; 0: none */
     double utilization_percent, memory_total_mb, memory_used_mb, temperature_c, power_limit_w;
+    double architecture;        /* as in nvmlDeviceGetArchitecture; 0: not answered */
+    double cores, max_clock_mhz, compute_capability;
     double mig_mode;            /* -1: a board without MIG */
+    unsigned slice_count;
+    Slice slices[MAX_SLICES];
 } Gpu;
 
 typedef struct {
     double epoch_s, init_error;
+    double call_us; /* how long every query takes, in the driver: the caller's thread is busy */
     double frozen_at_s; /* the moment it is, for a test that does not wait; 0: the clock runs */
     char driver_version[TEXT];
     unsigned count;
@@ -75,22 +89,27 @@ typedef struct {
 
 static const Key GLOBAL_KEYS[] = {
     NUMBER(Config, epoch_s), NUMBER(Config, init_error), NUMBER(Config, frozen_at_s),
+    NUMBER(Config, call_us),
     STRING(Config, driver_version), {0, 0, 0}};
 
 static const Key GPU_KEYS[] = {
     STRING(Gpu, uuid), STRING(Gpu, name), STRING(Gpu, pci_bus_id),
     NUMBER(Gpu, base_w), NUMBER(Gpu, peak_w), NUMBER(Gpu, period_s), NUMBER(Gpu, duty),
     NUMBER(Gpu, phase_s), NUMBER(Gpu, counter_start_j), NUMBER(Gpu, counter_step_ms),
-    NUMBER(Gpu, counter_restart_at_s), NUMBER(Gpu, power_average_s), NUMBER(Gpu, power_step_ms),
+    NUMBER(Gpu, counter_phase_ms), NUMBER(Gpu, counter_restart_at_s), NUMBER(Gpu, power_average_s),
+    NUMBER(Gpu, power_step_ms), NUMBER(Gpu, power_phase_ms), NUMBER(Gpu, power_noise_w),
     NUMBER(Gpu, has_instant_power), NUMBER(Gpu, lost_at_s), NUMBER(Gpu, energy_error),
     NUMBER(Gpu, power_error), NUMBER(Gpu, utilization_error), NUMBER(Gpu, handle_error),
     NUMBER(Gpu, utilization_percent), NUMBER(Gpu, memory_total_mb), NUMBER(Gpu, memory_used_mb),
-    NUMBER(Gpu, temperature_c), NUMBER(Gpu, power_limit_w), NUMBER(Gpu, mig_mode), {0, 0, 0}};
+    NUMBER(Gpu, temperature_c), NUMBER(Gpu, power_limit_w), NUMBER(Gpu, mig_mode),
+    NUMBER(Gpu, architecture), NUMBER(Gpu, cores), NUMBER(Gpu, max_clock_mhz),
+    NUMBER(Gpu, compute_capability), {0, 0, 0}};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static Config config;
 static struct stat config_stat;
 static int config_is_loaded, initialisations;
+static double moved_to_s; /* where `nvml_sim_move_clock` has put the frozen clock since */
 
 static int assign(void *owner, const Key *keys, const char *key, const char *value) {
     for (; keys->key; keys++) {
@@ -120,6 +139,13 @@ static void parse(const char *path, FILE *file) {
         if (sscanf(line, "%63s %n", key, &used) != 1) continue;
         if (!strcmp(key, "gpu")) {
             if (config.count++ == MAX_GPUS) refuse(path, line);
+        } else if (config.count && !strcmp(key, "mig_slice")) {
+            Gpu *gpu = &config.gpus[config.count - 1];
+            Slice *slice = &gpu->slices[gpu->slice_count];
+            if (gpu->slice_count++ == MAX_SLICES ||
+                sscanf(line + used, "%95s %u %u", slice->uuid, &slice->gpu_slices,
+                       &slice->memory_mb) != 3)
+                refuse(path, line);
         } else if (config.count) {
             if (!assign(&config.gpus[config.count - 1], GPU_KEYS, key, line + used))
                 refuse(path, line);
@@ -151,9 +177,16 @@ static int configured(void) {
 
 static double now_s(void) {
     struct timespec now;
-    if (config.frozen_at_s > 0) return config.frozen_at_s;
+    if (config.frozen_at_s > 0) return moved_to_s > 0 ? moved_to_s : config.frozen_at_s;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/* For a test in the same process: the frozen clock goes on without a new configuration. */
+void nvml_sim_move_clock(double to_s) {
+    pthread_mutex_lock(&lock);
+    moved_to_s = to_s;
+    pthread_mutex_unlock(&lock);
 }
 
 /* Seconds at peak power within the first x seconds of the wave. */
@@ -175,15 +208,15 @@ static double power_w(const Gpu *gpu, double t_s) {
     return x - floor(x) < gpu->duty ? gpu->peak_w : gpu->base_w;
 }
 
-/* The last multiple of a step since the epoch that is not after t_s. */
-static double tick_s(double t_s, double step_ms) {
+/* The last tick, a step apart and one of them `phase_ms` after the epoch, that is not after t_s. */
+static double tick_s(double t_s, double step_ms, double phase_ms) {
     if (step_ms <= 0) return t_s;
-    double step_s = step_ms * 1e-3;
-    return config.epoch_s + floor((t_s - config.epoch_s) / step_s) * step_s;
+    double step_s = step_ms * 1e-3, first_s = config.epoch_s + phase_ms * 1e-3;
+    return first_s + floor((t_s - first_s) / step_s) * step_s;
 }
 
 static unsigned long long counter_mj(const Gpu *gpu, double t_s) {
-    double tick = tick_s(t_s, gpu->counter_step_ms), count_j;
+    double tick = tick_s(t_s, gpu->counter_step_ms, gpu->counter_phase_ms), count_j;
     if (t_s < gpu->counter_restart_at_s)
         count_j = gpu->counter_start_j + energy_j(gpu, tick);
     else
@@ -192,26 +225,46 @@ static unsigned long long counter_mj(const Gpu *gpu, double t_s) {
 }
 
 static unsigned power_mw(const Gpu *gpu, double t_s, double average_s) {
-    double tick = tick_s(t_s, gpu->power_step_ms);
+    double tick = tick_s(t_s, gpu->power_step_ms, gpu->power_phase_ms);
     double watts = average_s > 0
                        ? (energy_j(gpu, tick) - energy_j(gpu, tick - average_s)) / average_s
                        : power_w(gpu, tick);
+    /* From -1 to 1 and never twice the same: the fractions of the golden ratio's multiples. */
+    if (gpu->power_noise_w > 0 && gpu->power_step_ms > 0) {
+        double x = round((tick - config.epoch_s) / (gpu->power_step_ms * 1e-3)) * 0.6180339887;
+        watts += gpu->power_noise_w * (2 * (x - floor(x)) - 1);
+    }
     return (unsigned)(watts * 1000 + 0.5);
 }
 
 /* ----------------------------------------------------------------------------------- queries */
 
-typedef void *Device; /* the index of the GPU plus one */
+typedef void *Device; /* the index of the GPU plus one; of a slice, 256 times its own besides */
+
+static void keep_busy(double duration_s) {
+    struct timespec now, begin;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    do clock_gettime(CLOCK_MONOTONIC, &now);
+    while ((double)(now.tv_sec - begin.tv_sec) + (double)(now.tv_nsec - begin.tv_nsec) * 1e-9 <
+           duration_s);
+}
 
 /* Every query runs under the lock, on the configuration of the moment. */
-static int enter(Device device, Gpu **gpu) {
+static int enter_any(Device device, Gpu **gpu) {
     pthread_mutex_lock(&lock);
     if (!initialisations || !configured()) return UNINITIALIZED;
+    if (config.call_us > 0) keep_busy(config.call_us * 1e-6);
     if (!gpu) return SUCCESS;
-    uintptr_t number = (uintptr_t)device;
+    uintptr_t number = (uintptr_t)device % 256;
     if (number < 1 || number > config.count) return INVALID_ARGUMENT;
     *gpu = &config.gpus[number - 1];
     return now_s() >= (*gpu)->lost_at_s ? GPU_IS_LOST : SUCCESS;
+}
+
+/* A slice answers few queries; this is for all others. */
+static int enter(Device device, Gpu **gpu) {
+    int code = enter_any(device, gpu);
+    return code || (uintptr_t)device < 256 ? code : NOT_SUPPORTED;
 }
 
 static int leave(int code) {
@@ -306,8 +359,12 @@ int nvmlDeviceGetHandleByUUID(const char *uuid, Device *device) {
     int code = enter(NULL, NULL);
     if (code) return leave(code);
     for (unsigned i = 0; i < config.count; i++) {
-        if (strcmp(config.gpus[i].uuid, uuid)) continue;
-        *device = (Device)(uintptr_t)(i + 1);
+        unsigned slice = 0; /* 0: the GPU itself */
+        while (slice <= config.gpus[i].slice_count &&
+               strcmp(slice ? config.gpus[i].slices[slice - 1].uuid : config.gpus[i].uuid, uuid))
+            slice++;
+        if (slice > config.gpus[i].slice_count) continue;
+        *device = (Device)(uintptr_t)(i + 1 + 256 * slice);
         return leave((int)config.gpus[i].handle_error);
     }
     return leave(NOT_FOUND);
@@ -394,48 +451,4 @@ QUERY(nvmlDeviceGetFieldValues, int count, FieldValue *values)
     }
 ANSWER(SUCCESS)
 
-QUERY(nvmlDeviceGetPowerManagementLimit, unsigned *limit_mw)
-    *limit_mw = (unsigned)(gpu->power_limit_w * 1000);
-ANSWER(SUCCESS)
-
-QUERY(nvmlDeviceGetEnforcedPowerLimit, unsigned *limit_mw)
-    *limit_mw = (unsigned)(gpu->power_limit_w * 1000);
-ANSWER(SUCCESS)
-
-QUERY(nvmlDeviceGetUtilizationRates, unsigned rates[2])
-    FAIL_WITH(utilization_error);
-    rates[0] = (unsigned)gpu->utilization_percent;
-    rates[1] = gpu->memory_total_mb > 0
-                   ? (unsigned)(100 * gpu->memory_used_mb / gpu->memory_total_mb)
-                   : 0;
-ANSWER(SUCCESS)
-
-QUERY(nvmlDeviceGetMemoryInfo, unsigned long long bytes[3])
-    bytes[0] = (unsigned long long)(gpu->memory_total_mb * 1048576);
-    bytes[2] = (unsigned long long)(gpu->memory_used_mb * 1048576);
-    bytes[1] = bytes[0] - bytes[2];
-ANSWER(SUCCESS)
-
-QUERY(nvmlDeviceGetTemperature, int sensor, unsigned *celsius)
-    (void)sensor;
-    *celsius = (unsigned)gpu->temperature_c;
-ANSWER(SUCCESS)
-
-QUERY(nvmlDeviceGetComputeMode, int *mode)
-    *mode = 0;
-ANSWER(SUCCESS)
-
-QUERY(nvmlDeviceGetMigMode, unsigned *current, unsigned *pending)
-    if (gpu->mig_mode < 0) return leave(NOT_SUPPORTED);
-    *current = *pending = (unsigned)gpu->mig_mode;
-ANSWER(SUCCESS)
-
-QUERY(nvmlDeviceGetComputeRunningProcesses_v3, unsigned *count, void *processes)
-    (void)processes;
-    *count = 0;
-ANSWER(SUCCESS)
-
-QUERY(nvmlDeviceGetGraphicsRunningProcesses_v3, unsigned *count, void *processes)
-    (void)processes;
-    *count = 0;
-ANSWER(SUCCESS)
+#include "nvml_sim_models.c"
