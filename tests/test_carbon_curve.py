@@ -158,3 +158,74 @@ def test_memory_does_not_grow_with_the_run() -> None:
         curve.forget_before(t - 10.0)
         sizes.append(len(curve._times_s))
     assert max(sizes) <= 12
+
+
+# ------------------------------------------------------------------- readings that come to be known
+
+
+def test_a_reading_that_is_not_final_is_replaced() -> None:
+    curve = curve_of((0.0, 0.0), (1.0, 100.0))
+    curve.append(Reading(2.0, 900.0, is_final=False))
+    assert curve.at(2.0) == 900.0
+    assert curve.end_s == 1.0, "nothing after it is settled"
+    curve.append(Reading(1.8, 170.0, is_final=False))
+    curve.append(Reading(1.9, 190.0))
+    assert curve.end_s == 1.9
+    assert curve.at(1.9) == 190.0
+    assert known(curve, 2.0) == pytest.approx(200.0)
+
+
+def test_a_reading_brings_along_what_it_made_known() -> None:
+    curve = curve_of((0.0, 0.0))
+    curve.append(Reading(2.0, 300.0, (Reading(1.0, 100.0), Reading(1.5, 250.0))))
+    assert [curve.at(t_s) for t_s in (1.0, 1.5, 2.0)] == [100.0, 250.0, 300.0]
+
+
+def test_before_the_first_reading_power_is_most_like_just_after_it() -> None:
+    curve = curve_of((10.0, 0.0), (10.2, 60.0), (11.0, 100.0))
+    assert known(curve, 9.8) == pytest.approx(-60.0)
+    assert known(curve, 9.99) == pytest.approx(-3.0)
+    assert known(curve, 9.0) == pytest.approx(-100.0)
+    assert known(curve, 8.0) == pytest.approx(-200.0)
+
+
+PROVISIONAL = st.lists(st.booleans(), min_size=40, max_size=40)
+
+
+@given(STEPS, PROVISIONAL, MOMENTS)
+def test_windows_tile_a_run_whatever_was_provisional(
+    steps: list[tuple[float, float]], finals: list[bool], moments: list[float]
+) -> None:
+    curve, at_s, energy_j = Curve(), 0.0, 0.0
+    settled: dict[float, float] = {}
+    for (duration_s, drawn_j), is_final in zip(steps, finals, strict=False):
+        at_s, energy_j = at_s + duration_s, energy_j + drawn_j
+        curve.append(Reading(at_s, energy_j, is_final=is_final))
+        # What is said up to the last final reading is never taken back.
+        for t_s, before_j in settled.items():
+            assert curve.at(t_s) == before_j
+        end_s, end_j = curve.end_s, None if curve.end_s is None else curve.at(curve.end_s)
+        if end_s is not None and end_j is not None:
+            settled[end_s] = end_j
+    edges = sorted(moments)
+    if curve.at(edges[0]) is None:
+        return
+    windows = [known(curve, b) - known(curve, a) for a, b in itertools.pairwise(edges)]
+    run_j = known(curve, edges[-1]) - known(curve, edges[0])
+    scale_j = max(abs(known(curve, edge)) for edge in edges)
+    assert math.isclose(sum(windows), run_j, rel_tol=1e-9, abs_tol=1e-12 * scale_j + 1e-9)
+
+
+@given(STEPS, PROVISIONAL, st.floats(min_value=-10, max_value=2500))
+def test_forgetting_keeps_what_is_provisional_apart(
+    steps: list[tuple[float, float]], finals: list[bool], horizon_s: float
+) -> None:
+    whole, cut, at_s, energy_j = Curve(), Curve(), 0.0, 0.0
+    for (duration_s, drawn_j), is_final in zip(steps, finals, strict=False):
+        at_s, energy_j = at_s + duration_s, energy_j + drawn_j
+        for curve in (whole, cut):
+            curve.append(Reading(at_s, energy_j, is_final=is_final))
+        cut.forget_before(min(horizon_s, at_s))
+        assert cut.end_s == whole.end_s
+        if at_s >= horizon_s:
+            assert cut.at(at_s + 1) == whole.at(at_s + 1)

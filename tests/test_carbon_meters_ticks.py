@@ -4,7 +4,7 @@ import pytest
 
 from carbon.curve import Curve
 from carbon.meters.base import Reading
-from carbon.meters.ticks import DEFAULT_PERIOD_S, LEARNING_S, Ticks
+from carbon.meters.ticks import DEFAULT_PERIOD_S, LEARNING_LOOKS, LEARNING_S, Ticks
 
 POWER_W = 200.0
 
@@ -60,11 +60,22 @@ def test_nothing_is_final_until_the_ticks_are_known() -> None:
 
 def test_a_counter_that_does_not_move_is_given_up() -> None:
     ticks = Ticks(10.0, 5.0)
-    reading = ticks.see(10.0 + LEARNING_S + 0.001, 5.0)
+    for count in range(1, LEARNING_LOOKS + 1):
+        assert ticks.is_following
+        reading = ticks.see(10.001 + LEARNING_S * count / LEARNING_LOOKS, 5.0)
     assert not ticks.is_following
     assert ticks.period_s == DEFAULT_PERIOD_S
     assert reading.is_final
     assert [p.energy_j for p in (*reading.earlier, reading)] == [5.0, 5.0]
+
+
+def test_on_a_busy_machine_it_is_looked_for_longer() -> None:
+    ticks, t_s = Ticks(0.0, shown_j(0.0, 0.1, 0.05)), 0.0
+    while ticks.is_following and t_s < 3 * LEARNING_S:
+        t_s += 0.045
+        ticks.see(t_s, shown_j(t_s, 0.1, 0.05))
+    assert ticks.period_s == pytest.approx(0.1, rel=0.1)
+    assert t_s > LEARNING_S
 
 
 def test_a_gap_that_hides_ticks_does_not_tell_the_period() -> None:

@@ -19,6 +19,10 @@ FOLLOWING_INTERVAL_S = 0.004
 LEARNING_S = 0.5
 """How long the period is learned at most. Two ticks are enough where a driver answers at once."""
 
+LEARNING_LOOKS = 50
+"""As long as there have been fewer looks than this, learning goes on up to three times as long: on
+a busy machine whoever looks is seldom given a turn."""
+
 DEFAULT_PERIOD_S = 0.1
 """The longest time between two ticks that is known of energy counters, until one's own is found."""
 
@@ -61,6 +65,7 @@ class Ticks:
         self.last = Reading(at_s, energy_j, is_final=False)
         self._energy_j = energy_j
         self._first: Reading | None = self.last  # Until the period is learned, or given up.
+        self._looks = 0
         self._steps: list[_Step] = []
         self._row: list[_Step] = []  # The last of them, with one tick in each.
         self._target_s = at_s
@@ -119,7 +124,9 @@ class Ticks:
                 if error_s <= PERIOD_ERROR * self._mean_period_s():
                     self.last = self._learned()
                     return
-        if self.seen_s > self._give_up_s:
+        self._looks += 1
+        more_s = 0.0 if self._looks >= LEARNING_LOOKS else 2 * LEARNING_S
+        if self.seen_s > self._give_up_s + more_s:
             self.last = self._settled()
 
     def _is_next(self, step: _Step) -> bool:
@@ -175,10 +182,12 @@ class Ticks:
             last = self._learned()
             self.is_following = False
             return last
+        late_s = self.period_s / 2
+        begin = Reading(first.at_s - late_s, first.energy_j)
+        steps = (Reading(step.until_s - late_s, step.energy_j) for step in self._steps)
         self._first, self._steps = None, []
         undated = self._undated()
-        begin = Reading(first.at_s - self.period_s / 2, first.energy_j)
-        return Reading(undated.at_s, undated.energy_j, (begin,))
+        return Reading(undated.at_s, undated.energy_j, (begin, *steps))
 
     def _undated(self) -> Reading:
         """Return the last look as if a tick had been half a period ago, which it was on average."""
