@@ -6,8 +6,7 @@ fits) or of MIG instances; the list ends before its first entry that fits nothin
 "NoDevFiles" mean no GPU at all, and a list that names a device twice is void.
 
 Indices count in CUDA's own order. That is by PCI bus where `CUDA_DEVICE_ORDER=PCI_BUS_ID` is set
-or all GPUs are of one model; otherwise the fastest GPU comes first, which cannot be told from here,
-and indices are taken in PCI bus order all the same.
+or all GPUs are of one model; otherwise the fastest GPU comes first (see `meters.cuda_order`).
 """
 
 import re
@@ -40,7 +39,7 @@ def visible_devices(
 
     Args:
         environ: the process's environment variables.
-        gpus: index and UUID of every GPU of the host, in PCI bus order.
+        gpus: NVML's index and the UUID of every GPU of the host, in CUDA's order.
     """
     value = environ.get("CUDA_VISIBLE_DEVICES")
     if value is None:

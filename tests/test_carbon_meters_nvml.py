@@ -24,6 +24,7 @@ from tests.nvml_sim.gpus import (
     NOT_SUPPORTED,
     TIMEOUT,
     VERSION_MISMATCH,
+    MigSlice,
     SimulatedGpus,
 )
 
@@ -196,6 +197,7 @@ def test_ticks_are_looked_for_at_the_start_and_when_asked(simulated_gpus_here: M
 def test_a_counter_is_not_asked_more_often_than_it_moves(simulated_gpus_here: MakeGpus) -> None:
     gpus = simulated_gpus_here(1)
     meter = open_on(gpus)[0]
+    run_for(gpus, [meter], 1)
     gpus.skip(1)
     first = meter.read()
     assert meter.read() == first
@@ -368,7 +370,7 @@ def test_all_gpus_hidden(simulated_gpus_here: MakeGpus) -> None:
         ({"energy_error": NO_PERMISSION, "power_error": NO_PERMISSION}, "no permission"),
         ({"energy_error": NOT_SUPPORTED, "power_error": NOT_SUPPORTED}, "not supported"),
         ({"handle_error": GPU_IS_LOST}, "GPU is lost"),
-        ({"mig_mode": 1}, "MIG slices have no meter"),
+        ({"mig_mode": 1}, "name the slice in CUDA_VISIBLE_DEVICES"),
     ],
 )
 def test_one_gpu_that_cannot_be_metered_does_not_hide_the_other(
@@ -390,11 +392,36 @@ def test_one_gpu_that_cannot_be_metered_does_not_hide_the_other(
         pynvml.nvmlDeviceGetCount()
 
 
-def test_a_mig_slice_is_not_billed_the_whole_gpu(simulated_gpus_here: MakeGpus) -> None:
+def test_a_mig_slice_is_billed_its_share(simulated_gpus_here: MakeGpus) -> None:
+    slices = (MigSlice("MIG-11111111-0", 1, 4864), MigSlice("MIG-22222222-1", 3, 19968))
+    gpus = simulated_gpus_here(2, counter_step_ms=100, waves=FLAT)
+    gpus.change(1, mig_mode=1, mig_slices=slices)
+    for part, profile, uncertainty in zip(slices, ("1g.5gb", "3g.20gb"), (2.02, 0.68), strict=True):
+        meters = open_on(gpus, {"CUDA_VISIBLE_DEVICES": part.uuid})
+        windows = [MeterWindow(meter, gpus.clock(), gpus.clock) for meter in meters]
+        windows[0].read()
+        watch(gpus, windows, 5)
+        (meter,) = meters
+        assert meter.device == DeviceInfo(part.uuid, 1, f"Simulated A100 MIG {profile}")
+        assert meter.method == "nvml_counter_mig_share"
+        assert meter.uncertainty == pytest.approx(uncertainty, abs=0.01)
+        assert meter.note is not None
+        assert meter.note.startswith(f"an estimate: {part.gpu_slices} of 7 slices")
+        assert meter.utilization_percent() is None
+        true_j = gpus.energy_j(1, windows[0].since_s, gpus.clock()) * part.gpu_slices / 7
+        assert windows[0].total_j(gpus.clock()) == pytest.approx(true_j, rel=0.01)
+        meter.close()
+        assert meter.read() == meter.read()
+
+
+@pytest.mark.parametrize("name", ["MIG-77777777", "MIG-{uuid}/1/0"])
+def test_a_mig_slice_that_is_not_there_is_not_billed_the_whole_gpu(
+    simulated_gpus_here: MakeGpus, name: str
+) -> None:
     gpus = simulated_gpus_here(1, mig_mode=1)
-    environ = {"CUDA_VISIBLE_DEVICES": f"MIG-{gpus.uuids[0]}/1/0"}
+    environ = {"CUDA_VISIBLE_DEVICES": name.format(uuid=gpus.uuids[0])}
     assert open_on(gpus, environ) == []
-    assert "MIG slices have no meter" in str(nvml.explain(environ))
+    assert "is not metered" in str(nvml.explain(environ))
 
 
 # ----------------------------------------------------------- counters that no simulation would show

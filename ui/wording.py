@@ -26,6 +26,8 @@ _LOWER_CASE_NAME = re.compile(r"(?=.{3})[^\W\d_]+( [^\W\d_]+)*")
 _METHODS = {
     "nvml_counter": "the GPU's own energy counter (NVML)",
     "nvml_power": "the GPU's power reading, integrated (NVML)",
+    "nvml_counter_mig_share": "a slice's share of the GPU's energy counter (NVML, MIG)",
+    "nvml_power_mig_share": "a slice's share of the GPU's power reading, integrated (NVML, MIG)",
     "amdsmi_counter": "the GPU's own energy counter (amdsmi)",
     "amdsmi_power": "the GPU's power reading, integrated (amdsmi)",
     "jetson_ina3221": "the board's power sensors, integrated (INA3221)",

@@ -52,10 +52,11 @@ class Meter(Protocol):
     method: str
     uncertainty: float
     device: DeviceInfo | None
-    note: str | None
 
     @property
     def poll_interval_s(self) -> float | None: ...
+    @property
+    def note(self) -> str | None: ...
 
     def read(self) -> Reading:
         """Return the energy drawn since the meter was opened."""

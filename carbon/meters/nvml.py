@@ -6,11 +6,14 @@ belongs to the process that opened it.
 """
 
 import logging
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from carbon.meters.base import DeviceInfo, Reading
+from carbon.meters.cuda_order import INFERRED, cuda_order, uuids_of_torch
+from carbon.meters.mig import Slice, slice_of
 from carbon.meters.nvml_sources import CounterSource, PowerSource, Source
 from carbon.schema import Component
 from carbon.visible_devices import VisibleDevice, visible_devices
@@ -61,9 +64,14 @@ class NvmlMeter:
         device: DeviceInfo,
         handle: Any,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        mig_slice: Slice | None = None,
+        remark: str | None = None,
     ) -> None:
         self.device: DeviceInfo | None = device
-        self.note: str | None = None
+        self._remark = remark
+        self._trouble: str | None = None
+        self._slice = mig_slice
         self._nvml = nvml
         self._handle = handle
         self._clock = clock
@@ -77,6 +85,9 @@ class NvmlMeter:
             raise
         self.method = self._source.method
         self.uncertainty = self._source.uncertainty
+        if mig_slice is not None:
+            self.method += "_mig_share"
+            self.uncertainty = mig_slice.uncertainty(self._source.uncertainty)
         self._last: Reading | None = None
 
     def _open_source(self) -> Source:
@@ -84,6 +95,11 @@ class NvmlMeter:
             return CounterSource(self._nvml, self._handle, self._clock)
         except self._nvml.NVMLError:
             return PowerSource(self._nvml, self._handle, self._clock)
+
+    @property
+    def note(self) -> str | None:
+        """What there is to say of the values: a lost GPU, a restarted counter, an estimate."""
+        return "; ".join(filter(None, [self._trouble, self._remark])) or None
 
     @property
     def poll_interval_s(self) -> float | None:
@@ -105,32 +121,33 @@ class NvmlMeter:
         A source that is asked again too soon to know more gives no new reading: the last one is
         returned, with the time at which it was taken.
         """
-        if not self._is_open and self._last is not None:
-            return self._last
+        if self._is_open or self._last is None:
+            self._last = self._next()
+        return self._last if self._slice is None else self._slice.of(self._last)
+
+    def _next(self) -> Reading:
         if not (self._is_open and self._is_answering):
-            self._last = self._source.stand_still()
-            return self._last
+            return self._source.stand_still()
         try:
             reading = self._source.read()
-            if reading is not self._last:  # Otherwise the GPU was not asked.
-                self.note = self._source.note
-            self._last = reading
         except self._nvml.NVMLError as error:
             self._note_failure(error, self._clock())
-            self._last = self._source.stand_still()
-        return self._last
+            return self._source.stand_still()
+        if reading is not self._last:  # Otherwise the GPU was not asked.
+            self._trouble = self._source.note
+        return reading
 
     def _note_failure(self, error: Any, now_s: float) -> None:
         after = f"after {now_s - self._opened_at_s:.1f} s: {_meaning(error)}"
         if error.value in _FINAL:
             self._is_answering = False
-            self.note = f"lost {after}"
-        elif self.note is None or not self.note.startswith("no reading"):
-            self.note = f"no reading {after}"
+            self._trouble = f"lost {after}"
+        elif self._trouble is None or not self._trouble.startswith("no reading"):
+            self._trouble = f"no reading {after}"
 
     def utilization_percent(self) -> float | None:
         """Return the share of the last sampling period in which a kernel ran, in percent."""
-        if not (self._is_open and self._is_answering):
+        if self._slice is not None or not (self._is_open and self._is_answering):
             return None
         try:
             return float(self._nvml.nvmlDeviceGetUtilizationRates(self._handle).gpu)
@@ -215,8 +232,8 @@ def _open(
     except nvml.NVMLError as error:
         raise _UnavailableError(_meaning(error)) from error
     try:
-        gpus, problems = _enumerate(nvml)
-        devices = visible_devices(environ, [(gpu.index, gpu.uuid) for gpu in gpus])
+        gpus, handles, problems = _enumerate(nvml)
+        devices, remark = _visible(environ, gpus, nvml, handles)
         if gpus and not devices:
             hidden = f"CUDA_VISIBLE_DEVICES={environ.get('CUDA_VISIBLE_DEVICES')!r}"
             raise _UnavailableError(f"{hidden} hides all {len(gpus)} GPUs of this machine")
@@ -224,7 +241,11 @@ def _open(
         meters = []
         for device in devices:
             try:
-                meters.append(_open_one(device, by_uuid, nvml, clock))
+                if device.is_slice:
+                    meters.append(_open_slice(device, by_uuid, nvml, clock))
+                else:
+                    gpu, handle = by_uuid[device.uuid], handles[device.uuid]
+                    meters.append(_open_gpu(gpu, handle, nvml, clock, remark))
             except _UnavailableError as reason:
                 problems.append(str(reason))
         return meters, problems
@@ -232,8 +253,26 @@ def _open(
         nvml.nvmlShutdown()
 
 
-def _enumerate(nvml: Any) -> tuple[list[DeviceInfo], list[str]]:
+def _visible(
+    environ: Mapping[str, str], gpus: Sequence[DeviceInfo], nvml: Any, handles: Mapping[str, Any]
+) -> tuple[list[VisibleDevice], str | None]:
+    """Return what this process may use, and what there is to remark on how that was found."""
+    by_uuid = {gpu.uuid: gpu for gpu in gpus}
+    # What the process itself uses is certain; `environ` may be another one's.
+    used = uuids_of_torch() if environ is os.environ else None
+    if used and all(uuid in by_uuid for uuid in used):
+        return [VisibleDevice(uuid, by_uuid[uuid].index) for uuid in used], None
+    order = cuda_order(environ, gpus, nvml, handles)
+    devices = visible_devices(environ, [(gpu.index, gpu.uuid) for gpu in order.gpus])
+    value = environ.get("CUDA_VISIBLE_DEVICES", "").strip()
+    is_a_choice = value[:1].isdecimal() and len(devices) < len(gpus)
+    return devices, INFERRED if order.is_inferred and is_a_choice else None
+
+
+def _enumerate(nvml: Any) -> tuple[list[DeviceInfo], dict[str, Any], list[str]]:
+    """Return the GPUs in PCI bus order, their handles by UUID, and what is wrong with others."""
     gpus: list[DeviceInfo] = []
+    handles: dict[str, Any] = {}
     problems: list[str] = []
     try:
         count = nvml.nvmlDeviceGetCount()
@@ -247,29 +286,40 @@ def _enumerate(nvml: Any) -> tuple[list[DeviceInfo], list[str]]:
             problems.append(f"GPU {index} is not metered: {_meaning(error)}")
         else:
             gpus.append(DeviceInfo(uuid, index, name))
+            handles[uuid] = handle
     if not gpus and not problems:
         raise _UnavailableError("the NVIDIA driver finds no GPU on this machine")
-    return gpus, problems
+    return gpus, handles, problems
 
 
-def _open_one(
-    device: VisibleDevice,
-    gpus: Mapping[str, DeviceInfo],
-    nvml: Any,
-    clock: Callable[[], float],
+def _open_gpu(
+    gpu: DeviceInfo, handle: Any, nvml: Any, clock: Callable[[], float], remark: str | None
 ) -> NvmlMeter:
-    if device.is_slice:
-        raise _UnavailableError(f"{device.uuid} is not metered: MIG slices have no meter")
-    gpu = gpus[device.uuid]
     label = f"GPU {gpu.index} ({gpu.name}) is not metered"
-    handle = nvml.nvmlDeviceGetHandleByIndex(gpu.index)
     try:
         # The board's counter covers all its slices, of which this process has one.
         if nvml.nvmlDeviceGetMigMode(handle)[0]:
-            raise _UnavailableError(f"{label}: it is in MIG mode, and MIG slices have no meter")
+            raise _UnavailableError(
+                f"{label}: it is in MIG mode; name the slice in CUDA_VISIBLE_DEVICES by its UUID"
+            )
     except nvml.NVMLError:
         pass  # No such mode on this board.
     try:
-        return NvmlMeter(nvml, gpu, handle, clock)
+        return NvmlMeter(nvml, gpu, handle, clock, remark=remark)
     except nvml.NVMLError as error:
         raise _UnavailableError(f"{label}: {_meaning(error)}") from error
+
+
+def _open_slice(
+    device: VisibleDevice, gpus: Mapping[str, DeviceInfo], nvml: Any, clock: Callable[[], float]
+) -> NvmlMeter:
+    """Open a meter of the whole board that bills the slice its share."""
+    try:
+        handle, mig_slice = slice_of(nvml, device.uuid)
+        gpu = gpus[nvml.nvmlDeviceGetUUID(handle)]
+        info = DeviceInfo(device.uuid, gpu.index, f"{gpu.name} MIG {mig_slice.profile}")
+        return NvmlMeter(nvml, info, handle, clock, mig_slice=mig_slice, remark=mig_slice.note)
+    except nvml.NVMLError as error:
+        raise _UnavailableError(f"{device.uuid} is not metered: {_meaning(error)}") from error
+    except KeyError as error:
+        raise _UnavailableError(f"{device.uuid} is not metered: its GPU is not there") from error
