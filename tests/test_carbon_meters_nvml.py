@@ -398,7 +398,7 @@ def test_a_mig_slice_is_billed_its_share(simulated_gpus_here: MakeGpus) -> None:
     gpus.change(1, mig_mode=1, mig_slices=slices)
     for part, profile, uncertainty in zip(slices, ("1g.5gb", "3g.20gb"), (2.02, 0.68), strict=True):
         meters = open_on(gpus, {"CUDA_VISIBLE_DEVICES": part.uuid})
-        windows = [MeterWindow(meter, gpus.clock(), gpus.clock) for meter in meters]
+        windows = [MeterWindow(meter, gpus.clock(), clock=gpus.clock) for meter in meters]
         windows[0].read()
         watch(gpus, windows, 5)
         (meter,) = meters
