@@ -29,7 +29,7 @@ class SimulatedRun:
         self._random = random.Random(seed)
         self.metering = Metering(
             uuid4(),
-            Spool(spool_dir),
+            Spool(spool_dir / str(seed)),  # Of its own: runs of one spool would share the GPUs.
             Sources(lambda: nvml.open_meters({}, clock=gpus.clock), list),
             detect({}),
             self.began_s,
