@@ -13,6 +13,7 @@ from api import problems
 from api.auth import require_key
 from api.db import open_database, outage
 from api.edge import Edge
+from api.heartbeats import watching
 from api.routes import grid, health, projects, runs, summaries
 from carbon.schema import Problem
 from carbon.settings import Settings
@@ -37,7 +38,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+        with watching(engine, settings.interrupted_after_s):
+            yield
         engine.dispose()
 
     # The docs come with their scripts: the ledger often stands where no CDN is in reach.

@@ -15,7 +15,7 @@ from sqlmodel import SQLModel
 
 from api.problems import ProblemError
 from api.tables import RUNS
-from api.upgrade import add_new_columns
+from api.upgrade import add_missing_columns
 from carbon.errors import SettingsError
 
 logger = logging.getLogger("api")
@@ -59,7 +59,7 @@ def open_database(url_text: str) -> Engine:
     try:
         with engine.begin() as connection:
             SQLModel.metadata.create_all(connection)
-            add_new_columns(connection, RUNS)
+            add_missing_columns(connection, shown)
             # Removes nothing, but only where something could be removed.
             connection.execute(delete(RUNS).where(false()))
     except DBAPIError as error:

@@ -1,34 +1,19 @@
 """Runs in the database: storing a report, finding one, listing them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, literal, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from api import series
+from api import series, shares
 from api.cursors import Cursor
+from api.shares import REPORT_COLUMNS, Stored, insert_new, row_of
 from api.tables import RUNS
 from carbon.schema import Accepted, RunFields, RunPage, RunReport
 
-# Both databases know the same ON CONFLICT clause, but SQLAlchemy has it in each dialect apart.
-_INSERT_NEW = {
-    name: dialect.insert(RUNS)
-    .on_conflict_do_nothing(index_elements=["run_id"])
-    .returning(RUNS.c.run_id)
-    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
-}
 _FIELD_COLUMNS = [RUNS.c[name] for name in RunFields.model_fields]
 _NEWEST_FIRST = (RUNS.c.started_at.desc(), RUNS.c.run_id.desc())
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What became of a report: the answer to its sender, and whether the run was new."""
-
-    accepted: Accepted
-    created: bool
 
 
 def store(connection: Connection, report: RunReport) -> Stored:
@@ -36,24 +21,37 @@ def store(connection: Connection, report: RunReport) -> Stored:
 
     Two statements that each look and write at once, so that concurrent writers of one run cannot
     overtake each other. The first one writes: SQLite then waits for its turn, where a read that
-    becomes a write fails.
+    becomes a write fails. A share of a run, or a report of a run that has shares, takes the way of
+    `api.shares`.
+
+    Raises:
+        ProblemError: 422, a share that makes no valid run together with the others.
     """
-    values = {name: getattr(report, name) for name in RunReport.model_fields}
-    values["nodes"] = series.without_series(report)
-    if connection.execute(_INSERT_NEW[connection.dialect.name], values).first() is not None:
+    now = datetime.now(UTC)
+    if report.reporter is not None:
+        return shares.store(connection, report, now)
+    values = row_of(report, now, is_merged=False)
+    if insert_new(connection, values):
         series.replace(connection, report)
         return Stored(Accepted(run_id=report.run_id, seq=report.seq), created=True)
     this_run = RUNS.c.run_id == report.run_id
-    changed = update(RUNS).where(this_run, RUNS.c.seq < report.seq).values(values)
-    if connection.execute(changed).rowcount:
+    changed = connection.execute(
+        update(RUNS)
+        .where(this_run, RUNS.c.seq < report.seq, RUNS.c.is_merged.is_not(True))
+        .values(values)
+    )
+    if changed.rowcount:
         series.replace(connection, report)
-    held = connection.execute(select(RUNS.c.seq).where(this_run)).scalar_one()
-    return Stored(Accepted(run_id=report.run_id, seq=held), created=False)
+    held = connection.execute(select(RUNS.c.seq, RUNS.c.is_merged).where(this_run)).one()
+    if held.is_merged:
+        return shares.store(connection, report, now)
+    return Stored(Accepted(run_id=report.run_id, seq=held.seq), created=False)
 
 
 def find(connection: Connection, run_id: UUID, *, with_series: bool = True) -> RunReport | None:
     """Return a run's report, whole, or None for a run that is not in the ledger."""
-    row = connection.execute(select(RUNS).where(RUNS.c.run_id == run_id)).mappings().first()
+    query = select(*REPORT_COLUMNS).where(RUNS.c.run_id == run_id)
+    row = connection.execute(query).mappings().first()
     if row is None:
         return None
     values = dict(row)
@@ -98,7 +96,7 @@ def last(connection: Connection, project: str | None) -> RunFields | None:
 
 def comparable(connection: Connection, project: str) -> list[RunReport]:
     """Return the completed runs of a project's studies, without their nodes, oldest first."""
-    columns = [column for column in RUNS.c if column.name != "nodes"]
+    columns = [column for column in REPORT_COLUMNS if column.name != "nodes"]
     query = (
         select(*columns)
         .where(

@@ -10,7 +10,7 @@ from sqlalchemy import JSON, Index, Table
 from sqlmodel import Field, SQLModel
 
 from api.columns import FixedPoint
-from carbon.schema import RunFields
+from carbon.schema import RunFields, Utc
 from carbon.units import ENERGY_DECIMALS, MASS_DECIMALS, TIME_DECIMALS
 
 _ENERGY = FixedPoint(ENERGY_DECIMALS)
@@ -48,6 +48,31 @@ class RunRow(RunFields, SQLModel, table=True):  # type: ignore[misc] # two pydan
     software: dict[str, str] = Field(sa_type=JSON)
     nodes: list[Any] = Field(sa_type=JSON)
     epochs: list[Any] = Field(sa_type=JSON)
+    # What the server knows by itself, no part of the report.
+    heard_at: Utc | None = None
+    """When the report came, by the server's clock."""
+    is_merged: bool | None = None
+    """Whether this row is made of what `shares` holds of the run."""
+
+
+class ShareRow(SQLModel, table=True):
+    """The latest report of one node's share of a run; of several nodes' runs only.
+
+    `reporter` is empty for a report of the whole run that came before or after shares did.
+    """
+
+    __tablename__ = "shares"
+    __table_args__ = (Index("shares_by_interval", "live_interval_s"),)
+
+    run_id: UUID = Field(primary_key=True)
+    reporter: str = Field(primary_key=True)
+    seq: int
+    heard_at: Utc
+    live_interval_s: float | None = None
+    """Of a share that is running and says how often it will be heard of."""
+    is_lost: bool = False
+    """Whether it was running when nothing was heard of it any more."""
+    report: dict[str, Any] = Field(sa_type=JSON)
 
 
 class SeriesRow(SQLModel, table=True):
@@ -66,3 +91,4 @@ RUNS: Table = RunRow.__table__  # type: ignore[attr-defined]
 """The table itself: rows are read and written as values, never as objects with a state."""
 
 SERIES: Table = SeriesRow.__table__  # type: ignore[attr-defined]
+SHARES: Table = ShareRow.__table__  # type: ignore[attr-defined]

@@ -70,11 +70,15 @@ class Client:
 
     def put_run(self, report: RunReport) -> Accepted:
         """Deliver a report. Safe to repeat: the server keeps the highest sequence number."""
+        return self.put_document(report.run_id, report.model_dump_json())
+
+    def put_document(self, run_id: UUID, document: str) -> Accepted:
+        """Deliver a report that has been written as JSON already."""
         return self._call(
             Accepted,
             "PUT",
-            f"/v1/runs/{report.run_id}",
-            content=report.model_dump_json(),
+            f"/v1/runs/{run_id}",
+            content=document,
             headers={"Content-Type": "application/json"},
         )
 

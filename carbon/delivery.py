@@ -1,6 +1,7 @@
 """Delivery: from the parts in the spool to the API, any number of times, by whoever comes by."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 
 from carbon.errors import ApiError, ApiRejectedError, ApiUnreachableError, SpoolError
 from carbon.merge import merge
+from carbon.part import Part, Started
 from carbon.schema import RunReport
 from carbon.spool import Spool
 
@@ -43,21 +45,51 @@ class Outcome:
     """Whether the other runs were not tried: what was wrong has nothing to do with this one."""
 
 
-def settle(spool: Spool, run_id: UUID) -> RunReport | None:
+def settle(spool: Spool, run_id: UUID, above: int = 0) -> RunReport | None:
     """Merge a run's parts into its report and write that to disk; the caller holds the run's lock.
 
-    Returns None where no part can be read. A report that says the same as the last keeps its `seq`.
+    Returns None where no part can be read. A report that says the same as the last keeps its `seq`;
+    another one gets a `seq` higher than any that was given, and than `above`.
     """
-    parts = spool.parts(run_id)
+    return _settle(spool, run_id, spool.parts(run_id), above)
+
+
+def _settle(spool: Spool, run_id: UUID, parts: Sequence[Part], above: int = 0) -> RunReport | None:
     if not parts:
         return None
     last = spool.report(run_id)
-    seq = 0 if last is None else last.seq
+    seq = max(spool.given_seq(run_id), above)
     report = merge(parts, seq, spool.series(run_id))
     if report != last:
         report = report.model_copy(update={"seq": seq + 1})
         spool.write_report(report)
     return report
+
+
+def split(parts: Sequence[Part], report: RunReport) -> list[RunReport]:
+    """Return what the API is sent of a run: `report`, the merge of `parts`, or a share a node.
+
+    A run that has several nodes, or that was restarted and may have been elsewhere before, need not
+    have all its parts in this spool. The shares are the same whether the nodes have one spool or
+    several, so that none of them counts twice.
+    """
+    if not any(_is_shared(part.started) for part in parts):
+        return [report]
+    shares = []
+    for hostname in sorted({part.started.hostname for part in parts}):
+        own = [part for part in parts if part.started.hostname == hostname]
+        shares.append(merge(own, report.seq).model_copy(update={"reporter": hostname}))
+    return shares
+
+
+def as_share(started: Started, report: RunReport) -> RunReport:
+    """Return the report of one part as what the API is sent, where nothing is known of others."""
+    reporter = started.hostname if _is_shared(started) else None
+    return report.model_copy(update={"reporter": reporter})
+
+
+def _is_shared(started: Started) -> bool:
+    return started.n_nodes > 1 or started.attempt > 0
 
 
 def deliver(spool: Spool, client: "Client", run_ids: list[UUID] | None = None) -> Outcome:
@@ -84,14 +116,16 @@ def deliver(spool: Spool, client: "Client", run_ids: list[UUID] | None = None) -
 
 
 def _deliver_one(spool: Spool, client: "Client", run_id: UUID, outcome: Outcome) -> None:
-    if any(part.is_alive and not part.ended for part in spool.parts(run_id)):
+    parts = spool.parts(run_id)
+    if any(part.is_alive and not part.ended for part in parts):
         outcome.running.append(run_id)
         return
     try:
-        report = settle(spool, run_id)
+        report = _settle(spool, run_id, parts)
         if report is None:
             return  # Delivered by somebody else in the meantime, or not yet begun.
-        client.put_run(report)
+        for share in split(parts, report):
+            client.put_run(share)
     except ValidationError as error:
         _reject(spool, run_id, outcome, f"the parts make no valid report: {error}")
     except ApiRejectedError as error:

@@ -164,6 +164,7 @@ class Recorder:
             if not self._is_known.is_set():
                 self._know(UUID(self._started.run_id))
             self._let_others_claim()
+            self._reporter.live.stop()
             for event in (self.written, self.settled, self.delivered):
                 event.set()
 
@@ -187,6 +188,7 @@ class Recorder:
         self._journal.say(self._metering.open())
         self._let_others_claim()
         threading.Thread(target=self._look_around, name="carbon-look", daemon=True).start()
+        self._reporter.live.start()
         while self._stop is None:
             self._wait()
             self._receive()
@@ -282,6 +284,7 @@ class Recorder:
             self._held_back.remove()
 
     def _finish(self, stop: _Stop) -> None:
+        self._reporter.live.stop()
         self._metering.follow(stop.at_s, is_end=True)
         self._metering.read(hosts_too=True)
         self._hear_of_epochs()

@@ -8,6 +8,7 @@ from uuid import UUID
 from carbon import delivery
 from carbon.errors import ApiError, SpoolError
 from carbon.journal import Journal
+from carbon.live import Live
 from carbon.schema import RunReport
 from carbon.settings import Settings
 from carbon.spool import Spool
@@ -23,9 +24,14 @@ OTHERS_WAIT_S = 2.0
 
 
 class Reporter:
-    """Settles and delivers one process's run; used off the training thread alone."""
+    """Settles and delivers one process's run; used off the training thread alone.
+
+    Attributes:
+        live: tells the API of the run until it ends.
+    """
 
     def __init__(self, journal: Journal, spool: Spool, settings: Settings, place: Topology) -> None:
+        self.live = Live(journal, spool, settings, place)
         self._journal = journal
         self._run_id = journal.part.run_id
         self._spool = spool
@@ -54,13 +60,14 @@ class Reporter:
     def settle(self) -> RunReport:
         """Merge the run's parts, on disk where that is possible, and return the report."""
         report = None
+        told_seq = self.live.last_seq()
         if self._journal.is_on_disk:
             try:
                 with self._spool.locked(self._run_id):
-                    report = delivery.settle(self._spool, self._run_id)
+                    report = delivery.settle(self._spool, self._run_id, told_seq)
             except SpoolError as error:
                 log.warning("run %s is not merged on disk: %s", self._run_id, error)
-        return report or self._journal.report(seq=1)
+        return report or self._journal.report(seq=told_seq + 1)
 
     def deliver(self, report: RunReport) -> None:
         """Try to deliver the run, and with it what else waits here."""
@@ -79,6 +86,7 @@ class Reporter:
             log.info("run %s waits in the spool: %s", self._run_id, outcome.unreachable)
 
     def _deliver_from_memory(self, client: "Client", report: RunReport) -> None:
+        report = delivery.as_share(self._journal.part.started, report)
         try:
             client.put_run(report)
         except ApiError as error:

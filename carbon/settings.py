@@ -30,6 +30,7 @@ from carbon.schema import SERIES_NAMES, SeriesName
 
 DEFAULT_PORT = 8787
 DEFAULT_UI_PORT = 8788
+SHORTEST_LIVE_INTERVAL_S = 0.1
 DEFAULT_API_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 
 
@@ -99,6 +100,11 @@ class Settings(BaseModel):
     """How often meters are read and the spool is written: what a kill can cost at most."""
     series: Annotated[tuple[SeriesName, ...], BeforeValidator(_series_names)] = DEFAULT_SERIES
     """Which quantities are kept over time beside the energy: names of series, `all` or `none`."""
+    live_interval_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 10.0
+    """How often a run that goes on tells the API of its energy so far; 0 is never."""
+    interrupted_after_s: Annotated[float, Field(ge=1, le=86400, allow_inf_nan=False)] = 30.0
+    """How long the server hears nothing of a running run, at least, before it shows it as
+    interrupted; a run that is heard of again is running again."""
 
     @field_validator("country_iso_code")
     @classmethod
@@ -108,6 +114,13 @@ class Settings(BaseModel):
                 f"{code!r} is not an ISO 3166-1 alpha-3 country code such as DEU or USA"
             )
         return code
+
+    @field_validator("live_interval_s")
+    @classmethod
+    def _never_or_not_all_the_time(cls, interval_s: float) -> float:
+        if 0 < interval_s < SHORTEST_LIVE_INTERVAL_S:
+            raise ValueError(f"must be 0, for never, or at least {SHORTEST_LIVE_INTERVAL_S} s")
+        return interval_s
 
     @field_validator("api_key")
     @classmethod

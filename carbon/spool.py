@@ -3,6 +3,7 @@
     runs/<run_id>/part-<name>.jsonl   events, appended as they happen; see `Started.part_name`
     runs/<run_id>/series-<name>.dat   what a part recorded over time, rewritten from time to time
     runs/<run_id>/report.json     the parts merged, to be sent
+    runs/<run_id>/seq             the highest sequence number given to a report of the run
     runs/<run_id>/claims/<key>    who measures which device
     delivered/<run_id>/           the same, once the API has it
     rejected/<run_id>/            the same, with the API's reason
@@ -248,14 +249,23 @@ class Spool:
 
     def write_report(self, report: RunReport) -> None:
         """Put the report on disk, whole or not at all, and wait until it is there."""
+        self.give_seq(report.run_id, report.seq)
         with self._errors():
             path = self._folder("runs", report.run_id) / "report.json"
-            draft = path.with_suffix(".new")
-            with open(draft, "w", encoding="utf-8") as file:
-                file.write(report.model_dump_json())
-                file.flush()
-                os.fsync(file.fileno())
-            draft.rename(path)
+            self._put_whole(path, report.model_dump_json())
+
+    def given_seq(self, run_id: UUID) -> int:
+        """Return the highest sequence number that a report of the run was given; 0 for none."""
+        try:
+            return int((self._folder("runs", run_id) / "seq").read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            last = self.report(run_id)
+            return 0 if last is None else last.seq
+
+    def give_seq(self, run_id: UUID, seq: int) -> None:
+        """Note a sequence number before it is used, and wait until the note is on disk."""
+        with self._errors():
+            self._put_whole(self._folder("runs", run_id) / "seq", str(seq))
 
     def move(self, run_id: UUID, to: Literal["delivered", "rejected"], **reason: Any) -> Path:
         """Take a run out of what waits; `reason` is kept beside it."""
@@ -303,6 +313,15 @@ class Spool:
 
     def _opening(self, run_id: UUID) -> Path:
         return self.directory / "locks" / f"{run_id}.opening"
+
+    @staticmethod
+    def _put_whole(path: Path, text: str) -> None:
+        draft = path.with_suffix(".new")
+        with open(draft, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(path)
 
     def _folder(self, state: str, run_id: UUID) -> Path:
         return self.directory / state / str(run_id)

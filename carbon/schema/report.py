@@ -176,6 +176,8 @@ class RunFields(ComponentEnergy, Place, RunSpec):
     git_commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{7,64}(-dirty)?$")] | None = (
         None
     )
+    live_interval_s: Seconds | None = None
+    """While the run goes on: after how long the next report of it is expected at the latest."""
 
     @field_validator("schema_version")
     @classmethod
@@ -214,6 +216,8 @@ class RunFields(ComponentEnergy, Place, RunSpec):
 class RunReport(RunFields):
     """One run, whole: what the tracker delivers and what `GET /v1/runs/{run_id}` returns."""
 
+    reporter: Name | None = None
+    """The host whose share of the run this is; None for a report of the whole run."""
     nodes: Annotated[list[NodeReport], Field(max_length=10_000)] = []
     epochs: Annotated[list[EpochReport], Field(max_length=100_000)] = []
 
