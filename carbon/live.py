@@ -31,8 +31,8 @@ log = logging.getLogger("carbon")
 LONGEST_PAUSE_S = 120.0
 """How long an API that fails is left alone at most; every failure doubles the pause."""
 
-CPU_ALLOWED_S = 0.01
-"""How much CPU time one update may take: a thousandth of the default interval. Where a run of very
+CPU_ALLOWED_S = 0.005
+"""How much CPU time one update may take: 0.05 % of the default interval. Where a run of very
 many epochs or ranks takes more, its intervals are longer in proportion, and it says so."""
 
 TIMEOUT_S = 5.0
