@@ -86,23 +86,7 @@ class Live:
         self.stop()
         self._working.acquire(timeout=wait_s)
 
-    # ------------------------------------------------------------------------- the thread's own
-
-    def _run(self) -> None:
-        try:
-            # The first process of a node usually makes the claim; another one does once it is gone.
-            pause_s = self._interval_s * (1 if self._is_first_on_node else 2)
-            while not self._stopped.wait(pause_s):
-                pause_s = self._tell()
-        except Exception as error:  # noqa: BLE001 - the outermost edge of this thread
-            log.debug("run %s is not told of any more: %s", self._run_id, error)
-        finally:
-            if self._claim is not None:
-                self._claim.close()
-            if self._client is not None:
-                self._client.close()
-
-    def _tell(self) -> float:
+    def tell(self) -> float:
         """Tell of the run if that is for this process to do; return the pause until next time."""
         try:
             if not self._is_ours():
@@ -123,6 +107,26 @@ class Live:
         stretched_s = self._interval_s * max(cpu_s / CPU_ALLOWED_S, 1.0)
         self._pause_s = min(stretched_s, 2 * self._pause_s)
         return self._pause_s
+
+    def close(self) -> None:
+        """Let go of the claim and of the connection."""
+        if self._claim is not None:
+            self._claim.close()
+        if self._client is not None:
+            self._client.close()
+
+    # ------------------------------------------------------------------------- the thread's own
+
+    def _run(self) -> None:
+        try:
+            # The first process of a node usually makes the claim; another one does once it is gone.
+            pause_s = self._interval_s * (1 if self._is_first_on_node else 2)
+            while not self._stopped.wait(pause_s):
+                pause_s = self.tell()
+        except Exception as error:  # noqa: BLE001 - the outermost edge of this thread
+            log.debug("run %s is not told of any more: %s", self._run_id, error)
+        finally:
+            self.close()
 
     def _is_ours(self) -> bool:
         if self._claim is None:
