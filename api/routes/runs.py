@@ -30,7 +30,17 @@ _REPORT_BODY = {
     responses={201: {"model": Accepted, "description": "The run is new."}},
 )
 def put_run(run_id: UUID, body: Body, database: Database, response: Response) -> Accepted:
-    """Store a run's report, whole. Safe to repeat: the report with the highest `seq` is kept."""
+    """Store a run's report, whole. Safe to repeat: the report with the highest `seq` is kept.
+
+    While a run goes on, its reports have the status `running` and the energy so far. One that says
+    in `live_interval_s` when to expect the next, and is not heard of any more, is shown as
+    `interrupted` until it is heard of again.
+
+    Nodes of one run may each report their share, with their host's name as `reporter`. The highest
+    `seq` of each is kept, and the run is what the shares make together. A report without a
+    `reporter` is of the whole run: next to shares it counts only while it tells of nodes and
+    attempts that they do not, and then the shares of nodes it tells of are not added to it.
+    """
     report = report_in(body, run_id)
     with database.begin() as connection:
         stored = runs.store(connection, report)
@@ -71,7 +81,8 @@ class ReportQuery(BaseModel, extra="forbid"):
 def get_run(run_id: UUID, database: Database, query: Annotated[ReportQuery, Query()]) -> RunReport:
     """Read a run's report as it was delivered: it can be PUT to another server unchanged.
 
-    With `series=false` it is smaller, by what was recorded over time: that is then lost elsewhere.
+    Of a run that several nodes reported, it is what their shares make together. With
+    `series=false` it is smaller, by what was recorded over time: that is then lost elsewhere.
     """
     with database.begin() as connection:
         report = runs.find(connection, run_id, with_series=query.series)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from carbon.schema import ProjectTotals
-from ui import data, elements, wording
+from carbon.schema import ProjectTotals, Summary
+from ui import data, elements, refresh, wording
 from ui.pages import totals
 
 LINES_AT_MOST = 50
@@ -22,7 +22,11 @@ def render(projects: Sequence[ProjectTotals]) -> None:
                 f"{wording.count(summary.runs, 'run')}.",
                 "lead",
             ),
-            elements.figures(totals.total_figures(summary)),
+        )
+        refresh.following(
+            lambda: _totals(data.summary()),
+            totals.standing(summary),
+            is_running=totals.running(summary) > 0,
         )
         if summary.equivalents:
             elements.show(
@@ -41,6 +45,13 @@ def render(projects: Sequence[ProjectTotals]) -> None:
             totals.places(summary.places),
         )
         totals.explain()
+
+
+def _totals(summary: Summary) -> str:
+    """Show the totals and return how the runs stand."""
+    elements.show(elements.figures(totals.total_figures(summary)))
+    totals.show_running(summary)
+    return totals.standing(summary)
 
 
 def _projects(projects: Sequence[ProjectTotals]) -> elements.Markup:

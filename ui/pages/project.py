@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from carbon.schema import RunFields, Summary
-from ui import data, elements, frames, wording
+from ui import data, elements, frames, refresh, wording
 from ui.pages import history, places, run, speedup, totals
 
 
@@ -17,7 +17,11 @@ def render(project: str) -> None:
             elements.project_name(project),
             elements.paragraph(totals.hosted(summary.places), "lead"),
         )
-        _totals(summary)
+        refresh.following(
+            lambda: _totals(data.summary(project)),
+            totals.standing(summary),
+            is_running=totals.running(summary) > 0,
+        )
         if summary.equivalents:
             elements.show(
                 elements.heading("As much as", "The CO₂-equivalent above in everyday terms."),
@@ -35,7 +39,8 @@ def render(project: str) -> None:
         _raw(runs, summary)
 
 
-def _totals(summary: Summary) -> None:
+def _totals(summary: Summary) -> str:
+    """Show the totals and the last run, and return how the runs stand."""
     with st.container(key="totals"):
         last = summary.last_run
         name = f"All {summary.runs:,} runs"
@@ -45,6 +50,8 @@ def _totals(summary: Summary) -> None:
         if summary.runs > 1 and last is not None:
             figures = totals.run_figures(last, "last-run")
             elements.show(elements.figures(figures, f"Last run, {last.status}"))
+        totals.show_running(summary)
+    return totals.standing(summary)
 
 
 def _raw(runs: Sequence[RunFields], summary: Summary) -> None:

@@ -7,7 +7,7 @@ import streamlit as st
 
 from carbon.errors import ApiRejectedError
 from carbon.schema import ComponentEnergy, NodeReport, RunFields, RunReport
-from ui import data, elements, frames, theme, wording
+from ui import data, elements, frames, refresh, theme, wording
 from ui.address import choose
 from ui.charts.history import epochs_chart, metric_chart
 from ui.pages import series, totals
@@ -49,10 +49,8 @@ def _linked(project: str, runs: Sequence[RunFields]) -> dict[str, str]:
 
 
 def _show(run: RunReport) -> None:
-    elements.show(
-        elements.status_line(run.status, run.name or frames.run_label(run)),
-        elements.figures(totals.run_figures(run, "run")),
-        _components(run),
+    refresh.following(
+        lambda: _figures(data.run(run.run_id)), run.status, is_running=run.status == "running"
     )
     _charts(run)
     series.render(run)
@@ -73,6 +71,16 @@ def _show(run: RunReport) -> None:
             )
         )
     _raw(run)
+
+
+def _figures(run: RunReport) -> str:
+    """Show what the run drew, and return its status."""
+    elements.show(
+        elements.status_line(run.status, run.name or frames.run_label(run)),
+        elements.figures(totals.run_figures(run, "run")),
+        _components(run),
+    )
+    return run.status
 
 
 def _components(run: RunReport) -> elements.Markup:

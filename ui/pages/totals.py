@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from carbon.schema import Equivalent, PlaceTotals, RunFields, Totals
+from carbon.schema import Equivalent, PlaceTotals, RunFields, Summary, Totals
 from ui import elements, wording
 from ui.elements import Figure, Markup
 
@@ -63,6 +63,27 @@ def total_figures(totals: Totals) -> list[Figure]:
     ]
 
 
+def running(summary: Summary) -> int:
+    """Return how many runs are running now."""
+    return summary.runs_by_status.get("running", 0)
+
+
+def standing(summary: Summary) -> str:
+    """Return how many runs are in which state, as a text to compare with another time's."""
+    return repr(sorted(summary.runs_by_status.items()))
+
+
+def show_running(summary: Summary) -> None:
+    """Say how many runs are running, if any are: the totals will grow."""
+    if count := running(summary):
+        noun = "run is" if count == 1 else "runs are"
+        elements.show(
+            elements.paragraph(
+                f"▶ {count:,} {noun} running now; what was drawn so far counts already.", "caption"
+            )
+        )
+
+
 def run_figures(run: RunFields, prefix: str) -> list[Figure]:
     """Make the figures of one run; `prefix` tells them from another run's on the page."""
     intensity = wording.intensity(run.intensity_g_per_kwh)
@@ -77,6 +98,7 @@ def run_figures(run: RunFields, prefix: str) -> list[Figure]:
                 *_shares(run),
                 *_above_idle(run.energy_kwh, run.idle_energy_kwh),
                 *(["nothing was measured"] if run.energy_kwh is None else []),
+                *_so_far(run),
             ],
         ),
         Figure(
@@ -229,6 +251,10 @@ def _shares(run: Totals | RunFields) -> list[str]:
         for name, part in parts.items()
     ]
     return [", ".join(shares)]
+
+
+def _so_far(run: RunFields) -> list[str]:
+    return ["so far: the run goes on"] if run.status == "running" else []
 
 
 def _missing(runs: int, without: int) -> list[str]:

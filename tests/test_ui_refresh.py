@@ -1,0 +1,63 @@
+"""A page that stays open while a run goes on follows it."""
+
+from playwright.sync_api import Page, expect
+
+from carbon.client import Client
+from carbon.schema import RunReport
+from tests.factories import make_report
+from tests.fixtures.api import LiveApi
+from tests.fixtures.browser import Watch, open_page
+
+PATIENCE_MS = 60_000
+
+
+def going_on(seq: int, energy_kwh: float, first: RunReport | None = None) -> RunReport:
+    fields = {} if first is None else {"run_id": first.run_id}
+    return make_report(
+        **fields,
+        name="mine",
+        seq=seq,
+        status="running",
+        ended_at=None,
+        live_interval_s=3600,
+        cpu_energy_kwh=energy_kwh,
+        ram_energy_kwh=None,
+    )
+
+
+def shows(page: Page, figure: str, energy_kwh: float) -> None:
+    value = page.locator(f"[data-figure={figure}] data")
+    expect(value).to_have_attribute("value", repr(energy_kwh), timeout=PATIENCE_MS)
+
+
+def test_figures_of_a_running_run_grow_and_its_end_is_seen(
+    live_api: LiveApi, live_ui: str, page: Page, watch: Watch
+) -> None:
+    with Client(live_api.settings) as client:
+        first = going_on(1, 1.0)
+        client.put_run(first)
+        open_page(page, f"{live_ui}/?project=digits")
+        status = page.locator(".st-key-run-details .cl-status")
+        expect(status).to_have_text("running")
+        expect(page.get_by_text("so far: the run goes on").first).to_be_visible()
+        expect(page.get_by_text("1 run is running now")).to_be_visible()
+        shows(page, "energy", 1.0)
+        client.put_run(going_on(2, 2.0, first))
+        shows(page, "energy", 2.0)
+        shows(page, "run-energy", 2.0)
+        client.put_run(make_report(run_id=first.run_id, seq=3, status="interrupted", name="mine"))
+        expect(status).to_have_text("interrupted", timeout=PATIENCE_MS)
+        shows(page, "run-energy", 0.003)
+        expect(page.get_by_text("One run, interrupted")).to_be_visible()
+        expect(page.get_by_text("running now")).to_have_count(0)
+    assert watch.complaints == []
+
+
+def test_the_overview_follows_too(live_api: LiveApi, live_ui: str, page: Page) -> None:
+    with Client(live_api.settings) as client:
+        first = going_on(1, 1.0)
+        client.put_run(first)
+        open_page(page, live_ui)
+        shows(page, "energy", 1.0)
+        client.put_run(going_on(2, 2.5, first))
+        shows(page, "energy", 2.5)
