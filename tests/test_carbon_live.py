@@ -287,6 +287,65 @@ def test_nothing_is_told_where_it_is_turned_off(
         assert the_run(client).seq == 1
 
 
+def test_a_run_that_is_never_left_does_not_disturb_the_end_of_the_process(
+    tracked_env: dict[str, str], live_api: LiveApi
+) -> None:
+    """The interpreter goes while the run is being told of, with much to tell."""
+    script = """
+import time
+import carbon
+from tests.fixtures.tracking import steady_sources
+run = carbon.track("digits", sources=steady_sources([300.0])).__enter__()
+for epoch in run.epochs(range(3000)):
+    run.log(loss=float(epoch))
+time.sleep(0.35)
+"""
+    for _ in range(4):
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env=live_env(tracked_env, live_api.url, 0.1),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    with Client(live_api.settings) as client:
+        delivery.deliver(Spool(live_api.settings.spool_dir), client)
+        assert {run.status for run in client.runs().items} == {"interrupted"}
+
+
+def test_a_rank_goes_on_telling_when_the_first_one_has_left(
+    tracked_env: dict[str, str], live_api: LiveApi, tmp_path: Path
+) -> None:
+    env = live_env(tracked_env, live_api.url) | {
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": "29500",
+    }
+
+    def rank(number: str) -> dict[str, str]:
+        return env | {"RANK": number, "LOCAL_RANK": number}
+
+    with (
+        Client(live_api.settings) as client,
+        training(rank("0"), tmp_path) as first,
+        training(rank("1"), tmp_path) as second,
+    ):
+        wait_until(lambda: the_run(client).seq >= 2)
+        run = client.run(the_run(client).run_id)
+        assert (run.world_size, run.status) == (2, "running")
+        first.finish()
+        at_leaving = the_run(client).seq
+        wait_until(lambda: the_run(client).seq > at_leaving + 1)
+        assert the_run(client).status == "running"
+        second.finish()
+        wait_until(lambda: the_run(client).status == "completed")
+        final = client.run(run.run_id)
+        assert final.nodes[0].ranks == [0, 1]
+        assert client.summary().energy_kwh == final.energy_kwh
+
+
 # ------------------------------------------------------------------------- several processes
 
 

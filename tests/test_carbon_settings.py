@@ -72,6 +72,10 @@ def test_a_broken_project_file_stops_no_training(tmp_path: Path) -> None:
         ({"CARBON_SAMPLE_INTERVAL_S": "0"}, "CARBON_SAMPLE_INTERVAL_S is '0'"),
         ({"CARBON_SERIES": "gpu_power,gpu_smell"}, "'gpu_smell' is no series; there are gpu_power"),
         ({"CARBON_SERIES": "all,ram_used"}, "CARBON_SERIES is 'all,ram_used': 'all' is no series"),
+        ({"CARBON_LIVE_INTERVAL_S": "-1"}, "CARBON_LIVE_INTERVAL_S is '-1'"),
+        ({"CARBON_LIVE_INTERVAL_S": "0.01"}, "must be 0, for never, or at least 0.1 s"),
+        ({"CARBON_LIVE_INTERVAL_S": "inf"}, "CARBON_LIVE_INTERVAL_S is 'inf'"),
+        ({"CARBON_INTERRUPTED_AFTER_S": "0"}, "CARBON_INTERRUPTED_AFTER_S is '0'"),
         ({"CARBON_API_URL": "ledger"}, "CARBON_API_URL is 'ledger'"),
         ({"CARBON_API_URL": "ftp://ledger"}, "CARBON_API_URL is 'ftp://ledger'"),
     ],
@@ -83,6 +87,12 @@ def test_a_bad_value_is_named_with_its_origin(
         load(environ, tmp_path)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("interval_s", ["0", "0.1", "10", "3600"])
+def test_live_updates_can_be_turned_off_or_down(interval_s: str, tmp_path: Path) -> None:
+    settings = load({"CARBON_LIVE_INTERVAL_S": interval_s}, tmp_path)
+    assert settings.live_interval_s == float(interval_s)
 
 
 @pytest.mark.parametrize("text", ["tool = 1", "[tool]\ncarbon = 2", "\xff"])
