@@ -8,6 +8,7 @@ import httpx
 from pydantic import TypeAdapter, ValidationError
 
 from carbon.errors import ApiRejectedError, ApiUnreachableError
+from carbon.leaving import at_work
 from carbon.schema import (
     Accepted,
     GridFactor,
@@ -149,7 +150,8 @@ class Client:
             ) from error
         if response.is_success:
             try:
-                return TypeAdapter(shape).validate_json(response.content)
+                with at_work():
+                    return TypeAdapter(shape).validate_json(response.content)
             except ValidationError as error:
                 raise ApiUnreachableError(
                     f"{self._base_url}{path} answered with something else than a "

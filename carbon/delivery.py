@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from carbon.errors import ApiError, ApiRejectedError, ApiUnreachableError, SpoolError
+from carbon.leaving import at_work
 from carbon.merge import merge
 from carbon.part import Part, Started
 from carbon.schema import RunReport
@@ -57,12 +58,13 @@ def settle(spool: Spool, run_id: UUID, above: int = 0) -> RunReport | None:
 def _settle(spool: Spool, run_id: UUID, parts: Sequence[Part], above: int = 0) -> RunReport | None:
     if not parts:
         return None
-    last = spool.report(run_id)
-    seq = max(spool.given_seq(run_id), above)
-    report = merge(parts, seq, spool.series(run_id))
-    if report != last:
-        report = report.model_copy(update={"seq": seq + 1})
-        spool.write_report(report)
+    with at_work():
+        last = spool.report(run_id)
+        seq = max(spool.given_seq(run_id), above)
+        report = merge(parts, seq, spool.series(run_id))
+        if report != last:
+            report = report.model_copy(update={"seq": seq + 1})
+            spool.write_report(report)
     return report
 
 
@@ -124,8 +126,10 @@ def _deliver_one(spool: Spool, client: "Client", run_id: UUID, outcome: Outcome)
         report = _settle(spool, run_id, parts)
         if report is None:
             return  # Delivered by somebody else in the meantime, or not yet begun.
-        for share in split(parts, report):
-            client.put_run(share)
+        with at_work():
+            documents = [share.model_dump_json() for share in split(parts, report)]
+        for document in documents:
+            client.put_document(run_id, document)
     except ValidationError as error:
         _reject(spool, run_id, outcome, f"the parts make no valid report: {error}")
     except ApiRejectedError as error:

@@ -5,18 +5,16 @@ was added, under a sequence number that grows. Nothing depends on it. What does 
 contained in what is sent next, and in the end in the run's report, whose number is higher.
 """
 
-import atexit
 import logging
-import os
 import threading
 import time
-import weakref
 from typing import TYPE_CHECKING
 
 from carbon import delivery
 from carbon.errors import CarbonError, SpoolError
 from carbon.follow import Follower
 from carbon.journal import Journal
+from carbon.leaving import at_work
 from carbon.merge import merge
 from carbon.schema import RunReport
 from carbon.settings import Settings
@@ -39,7 +37,6 @@ TIMEOUT_S = 5.0
 """How long an update waits at most for the API to take or to give something."""
 
 _CLAIM = "live"
-_QUIET_WAIT_S = 1.0
 
 
 class Live:
@@ -57,7 +54,6 @@ class Live:
         self._is_alone = topology.world_size == 1
         self._stopped = threading.Event()
         self._numbering = threading.Lock()
-        self._working = threading.Lock()  # Held while it computes, never while it waits.
         self._given_seq = 0
         self._claim: HeldFile | None = None
         self._follower = Follower(spool, self._run_id)
@@ -69,7 +65,6 @@ class Live:
     def start(self) -> None:
         """Begin, one interval from now, so that a short run pays nothing."""
         if self._interval_s and not self._stopped.is_set():
-            _all.add(self)
             threading.Thread(target=self._run, name="carbon-live", daemon=True).start()
 
     def stop(self) -> None:
@@ -80,11 +75,6 @@ class Live:
         """Return the highest number that a report was given here; final after `stop`."""
         with self._numbering:
             return self._given_seq
-
-    def silence(self, wait_s: float) -> None:
-        """Stop, and keep the thread from computing ever after; waits for what it is at."""
-        self.stop()
-        self._working.acquire(timeout=wait_s)
 
     def tell(self) -> float:
         """Tell of the run if that is for this process to do; return the pause until next time."""
@@ -143,14 +133,14 @@ class Live:
 
     def _documents(self) -> list[str]:
         """Return what is to be sent, numbered; nothing once the run has ended."""
-        with self._working:
+        with at_work():
             reports = self._reports()
         if not reports:
             return []
         seq = self._next_seq()
         if seq is None:
             return []
-        with self._working:
+        with at_work():
             return [report.model_copy(update={"seq": seq}).model_dump_json() for report in reports]
 
     def _next_seq(self) -> int | None:
@@ -198,16 +188,3 @@ class Live:
                 reports.append(share)
             self._told[share.reporter] = share
         return reports
-
-
-def _silence_all() -> None:
-    """Let no thread be at work when the interpreter goes: that would abort it, not just end it."""
-    give_up_s = time.monotonic() + _QUIET_WAIT_S
-    for live in list(_all):
-        live.silence(max(give_up_s - time.monotonic(), 0.0))
-
-
-_all: "weakref.WeakSet[Live]" = weakref.WeakSet()
-atexit.register(_silence_all)
-# A forked child has its parent's objects and none of its threads.
-os.register_at_fork(after_in_child=_all.clear)
