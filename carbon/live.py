@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("carbon")
 
 LONGEST_PAUSE_S = 120.0
-"""How long an API that fails is left alone at most; every failure doubles the pause."""
+"""How long an API that fails is left alone at most; after the first, failures double the pause."""
 
 CPU_ALLOWED_S = 0.005
 """How much CPU time one update may take: 0.05 % of the default interval. Where a run of very
@@ -90,7 +90,7 @@ class Live:
             self._told.clear()
             self._failures += 1
             longest_s = max(LONGEST_PAUSE_S, self._pause_s)
-            return float(min(self._pause_s * 2.0 ** min(self._failures, 30), longest_s))
+            return float(min(self._pause_s * 2.0 ** min(self._failures - 1, 30), longest_s))
         self._failures = 0
         cpu_s = time.thread_time() - began_s
         # At most doubled: the API was told of the last pause and must not take the run for dead.

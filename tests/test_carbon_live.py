@@ -353,10 +353,17 @@ class Node:
     """One process of a run, as its recorder sees it."""
 
     def __init__(
-        self, settings: Settings, run_id: UUID, rank: int, hostname: str, n_nodes: int = 1
+        self,
+        settings: Settings,
+        run_id: UUID,
+        rank: int,
+        hostname: str,
+        n_nodes: int = 1,
+        world_size: int = 2,
     ) -> None:
         self.spool = Spool(settings.spool_dir)
-        place = Topology(hostname, rank, 2, 0 if n_nodes > 1 else rank, n_nodes=n_nodes)
+        local_rank = 0 if n_nodes > 1 else rank
+        place = Topology(hostname, rank, world_size, local_rank, n_nodes=n_nodes)
         started = Started(
             run_id=str(run_id),
             started_at="2026-03-01T12:00:00+00:00",
@@ -364,7 +371,7 @@ class Node:
             hostname=hostname,
             pid=100 + rank,
             rank=rank,
-            world_size=2,
+            world_size=world_size,
             n_nodes=n_nodes,
             attempt=0,
         )
@@ -488,3 +495,28 @@ def test_numbers_go_on_where_the_spool_was_deleted(live_api: LiveApi, nodes: lis
     report = delivery.settle(node.spool, node.journal.part.run_id, node.live.last_seq())
     assert report is not None
     assert report.seq == 5
+
+
+def test_an_api_that_is_away_is_asked_less_and_less_often(
+    settings: Settings, nodes: list[Node]
+) -> None:
+    node = Node(settings, new_run_id(), 0, "node-1")
+    nodes.append(node)
+    node.drew(1.0)
+    assert [node.live.tell() for _ in range(6)] == [10.0, 20.0, 40.0, 80.0, 120.0, 120.0]
+    assert node.live.last_seq() == 6
+
+
+def test_without_a_spool_a_process_alone_is_told_of_from_memory(
+    live_api: LiveApi, tmp_path: Path, nodes: list[Node]
+) -> None:
+    (tmp_path / "file").touch()
+    unusable = live_api.settings.model_copy(update={"spool_dir": tmp_path / "file" / "spool"})
+    for world_size in (1, 2):
+        node = Node(unusable, new_run_id(), 0, "node-1", world_size=world_size)
+        nodes.append(node)
+        node.drew(float(world_size))
+        node.live.tell()
+    with Client(live_api.settings) as client:
+        # Of two processes that cannot see each other, neither may speak for the run.
+        assert the_run(client).energy_kwh == 1.0

@@ -205,3 +205,13 @@ def test_shares_from_one_spool_or_from_two_are_the_same_and_make_the_same_run() 
     run, report = merge_reports(together), merge(parts, 2)
     bands = {name: None for name in RunReport.model_fields if name.endswith("uncertainty")}
     assert run.model_copy(update=bands) == report.model_copy(update=bands)
+
+
+def test_a_run_that_was_restarted_may_have_been_elsewhere_before() -> None:
+    here = part(0, {"cpu": 2 * KWH}, attempt=1, hostname="node-2")
+    (sent,) = split([here], merge([here], 1))
+    assert (sent.reporter, sent.attempts) == ("node-2", 2)
+    before = part(0, {"cpu": KWH}, status="failed")
+    (first,) = split([before], merge([before], 5))
+    run = merge_reports(counted([first, sent]))
+    assert (run.status, run.energy_kwh, run.attempts) == ("completed", 3.0, 2)

@@ -13,7 +13,8 @@ class Accepted(Wire):
 
     run_id: UUID
     seq: int
-    """The sequence number the ledger now holds; higher than the one sent if that was outdated."""
+    """The sequence number the ledger now holds of this reporter; higher than the one sent if that
+    was outdated."""
 
 
 class RunPage(Wire):
