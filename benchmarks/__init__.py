@@ -1,0 +1,1 @@
+"""What tracking costs and how right it is, ours beside the peers': `python -m benchmarks`."""

@@ -1,0 +1,5 @@
+"""stub"""
+
+
+def measure(bench, results):
+    return None
