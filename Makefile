@@ -1,6 +1,8 @@
 # make demo         train the example in three configurations, then serve the API and the dashboard
 # make demo ONCE=1  the same, without serving
 # make test         lint, types and every test
+# make bench        measure ours and the peers side by side, in about twenty minutes
+# make bench ARGS="--quick --only latency"
 # make format       put the code into its canonical form
 
 PYTHON ?= python3
@@ -8,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types check format browser constraints clean
+.PHONY: demo test lint types check format bench browser constraints clean
 
 demo: $(VENV)/.all
 	@$(BIN)/python -m trainers.demo $(if $(ONCE),--once)
@@ -28,6 +30,10 @@ check: $(VENV)/.dev browser
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# Wants a quiet machine. Every tool has an environment of its own in .bench.
+bench: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
@@ -60,4 +66,4 @@ constraints: $(VENV)/.dev
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
 
 clean:
-	rm -rf $(VENV) .demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .bench .demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -3,7 +3,7 @@
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,10 +20,10 @@ from benchmarks import (
     survival,
 )
 from benchmarks.bench import Bench
-from benchmarks.environments import BENCH, Environment, SetUpError
+from benchmarks.environments import BENCH, SetUpError
 from benchmarks.report import Results
 from benchmarks.table import Row
-from benchmarks.tools import ALL, BY_NAME, Tool
+from benchmarks.tools import ALL, BY_NAME
 
 MEASUREMENTS: dict[str, Callable[[Bench], list[Row]]] = {
     "latency": latency.measure,
@@ -31,39 +31,61 @@ MEASUREMENTS: dict[str, Callable[[Bench], list[Row]]] = {
     "accuracy": accuracy.measure,
     "survival": survival.measure,
     "slowdown": slowdown.measure,
+    gpu.SECTION: gpu.measure,
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what `arguments` ask for; return 0, or 1 where nothing could be measured."""
     options = parse(arguments)
-    found = machine.describe()
     tools = tuple(tool for tool in ALL if tool.name in options.tools)
     try:
         made = {tool.name: environments.for_tool(tool) for tool in tools}
         with tempfile.TemporaryDirectory() as folder:
             library = simulated.build(Path(folder))
             bench = Bench(tools, made, library, Path(folder), options.quick)
-            rows = [row for name in options.only for row in MEASUREMENTS[name](bench)]
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            results = Results(now, found, _versions(tools, made), options.quick, rows)
-            results.problems = bench.problems
-            real = None if options.no_gpu else gpu.measure(bench, results)
+            results = _measured(bench, [name for name in options.only if name != gpu.SECTION])
+            _keep(results, machine.short_name(results.machine))
+            if gpu.SECTION in options.only:
+                _measure_gpu(bench)
     except (SetUpError, RuntimeError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
-    folder_kept = BENCH / "quick" if options.quick else report.RESULTS
-    for each, name in ((results, machine.short_name(found)), *([real] if real else [])):
-        document, tables = report.keep(each, name, folder_kept)
-        print(tables.read_text(encoding="utf-8"))
-        print(f"kept in {document.relative_to(environments.ROOT)}", file=sys.stderr)
     return 0
 
 
-def _versions(tools: tuple[Tool, ...], made: dict[str, Environment]) -> dict[str, str]:
+def _measured(bench: Bench, names: Sequence[str]) -> Results:
+    bench.problems = []
+    about, dates, rows = machine.describe(), {}, []
+    for name in names:
+        rows += MEASUREMENTS[name](bench)
+        dates[name] = datetime.now(UTC).isoformat(timespec="seconds")
+    return Results(dates, about, _versions(bench), bench.is_quick, rows, bench.problems)
+
+
+def _measure_gpu(bench: Bench) -> None:
+    board = gpu.find()
+    if board is None:
+        bench.say("gpu: no NVIDIA GPU on this machine, so nothing is said about one")
+        return
+    results = _measured(bench, [gpu.SECTION])
+    results.machine |= {"gpu": board.name, "driver": board.driver}
+    _keep(results, machine.short_name(results.machine, gpu.short(board)))
+
+
+def _keep(results: Results, name: str) -> None:
+    if not results.dates:
+        return
+    folder = BENCH / "quick" if results.is_quick else report.RESULTS
+    document, tables = report.keep(results, name, folder)
+    print(tables.read_text(encoding="utf-8"))
+    print(f"kept in {document.relative_to(environments.ROOT)}", file=sys.stderr)
+
+
+def _versions(bench: Bench) -> dict[str, str]:
     return {
-        tool.distribution: made[tool.name].versions()[tool.distribution]
-        for tool in tools
+        tool.distribution: bench.environment(tool).versions()[tool.distribution]
+        for tool in bench.tools
         if tool.distribution is not None
     }
 
@@ -88,16 +110,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="TOOL,...",
         help=f"of: {', '.join(BY_NAME)}",
     )
-    parser.add_argument(
-        "--no-gpu", action="store_true", help="leave a real GPU alone, should there be one"
-    )
     return parser.parse_args(arguments)
 
 
-def _names(known: dict[str, object] | dict[str, Tool]) -> Callable[[str], list[str]]:
+def _names(known: Collection[str]) -> Callable[[str], list[str]]:
     def names(text: str) -> list[str]:
         given = text.split(",")
-        if unknown := sorted(set(given) - known.keys()):
+        if unknown := sorted(set(given) - set(known)):
             raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}")
         return [name for name in known if name in given]
 

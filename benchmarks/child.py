@@ -37,7 +37,8 @@ class Adapter(Protocol):
 def load(path: str) -> ModuleType:
     """Import the adapter, and with it the tool."""
     spec = importlib.util.spec_from_file_location("adapter", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["adapter"] = module
     spec.loader.exec_module(module)
@@ -91,7 +92,7 @@ def windows(path: str, options: dict[str, Any]) -> dict[str, Any]:
         time.sleep(random.uniform(0, options["gap_s"]))
         tracker = adapter.start()
         began_s = time.monotonic()
-        time.sleep(options["window_s"])
+        time.sleep(random.uniform(*options["window_s"]))
         ended_s = time.monotonic()
         adapter.stop(tracker)
         energy_j = adapter.gpu_energy_j(tracker)

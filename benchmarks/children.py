@@ -1,5 +1,6 @@
 """Children: a tool in a process of its own, with an empty home and without the network."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -8,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -49,15 +50,12 @@ class Child:
             self.process = subprocess.Popen(
                 [*command, str(self._result), json.dumps({**options, **files})],
                 cwd=self.work,
-                env=self._environ(gpu_env or {}),
+                env={**environ(self.folder), **(gpu_env or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-
-    def _environ(self, gpu_env: Mapping[str, str]) -> dict[str, str]:
-        return environ(self.folder) | gpu_env
 
     @property
     def spool(self) -> Path:
@@ -74,10 +72,8 @@ class Child:
         traceback: TracebackType | None,
     ) -> None:
         # The whole session, as some tools start processes that outlive them.
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -117,14 +113,29 @@ class Child:
         Raises:
             ChildError: it has not, after `timeout_s` seconds.
         """
-        give_up_s = time.monotonic() + timeout_s
-        while time.monotonic() < give_up_s:
-            if path.exists() and (text := path.read_text(encoding="utf-8")):
-                return float(text)
-            if self.process.poll() is not None:
-                raise ChildError(self.last_words())
-            time.sleep(0.01)
-        raise ChildError(f"not ready after {timeout_s:.0f} s")
+        return wait_for_moment(self.process, path, timeout_s, self.last_words)
+
+
+def wait_for_moment(
+    process: "subprocess.Popen[bytes]",
+    path: Path,
+    timeout_s: float,
+    why_ended: Callable[[], str],
+) -> float:
+    """Wait until a process has written a moment into a file and return it.
+
+    Raises:
+        ChildError: it has not, after `timeout_s` seconds, or has ended; `why_ended` says why.
+    """
+    give_up_s = time.monotonic() + timeout_s
+    while time.monotonic() < give_up_s:
+        has_ended = process.poll() is not None
+        if path.exists() and (text := path.read_text(encoding="utf-8")):
+            return float(text)
+        if has_ended:
+            raise ChildError(why_ended())
+        time.sleep(0.01)
+    raise ChildError(f"not ready after {timeout_s:.0f} s")
 
 
 def environ(folder: Path) -> dict[str, str]:

@@ -24,7 +24,7 @@ import torch
 import torch.distributed as dist
 
 # To be loaded before there is a process group: see trainers/strategies/ddp.py.
-import torch.distributed.nn  # noqa: F401
+import torch.distributed.nn
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -54,7 +54,8 @@ class Training:
         began_s = time.perf_counter()
         for _ in range(count):
             self.optimizer.zero_grad()
-            nn.functional.cross_entropy(self.model(self.inputs), self.targets).backward()
+            loss = nn.functional.cross_entropy(self.model(self.inputs), self.targets)
+            loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
         dist.barrier()
         return time.perf_counter() - began_s
@@ -103,7 +104,8 @@ def main() -> None:
 def load(arm: str, path: str) -> ModuleType:
     """Import an adapter, and with it the tool."""
     spec = importlib.util.spec_from_file_location(f"adapter_{arm}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[f"adapter_{arm}"] = module
     spec.loader.exec_module(module)

@@ -11,8 +11,8 @@ from benchmarks.table import Row
 
 SECTION = "latency"
 MS_PER_S = 1000.0
-ROUNDS = 7
-FURTHER = 4
+ROUNDS = 5
+FURTHER = 3
 FIRST_S = 1.0
 FURTHER_S = 0.25
 TIMEOUT_S = 90.0

@@ -1,6 +1,7 @@
 """The file of results, and the tables that are made of it."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ SCHEMA = 1
 
 TITLES = {
     "nothing": "nothing",
+    "nvml_counter": "NVML counter",
+    "nvml_power": "NVML power, integrated",
     "carbon_ledger": "**Carbon Ledger**",
     "codecarbon": "CodeCarbon",
     "carbontracker": "carbontracker",
@@ -43,15 +46,15 @@ SECTIONS = {
     ),
     "accuracy": (
         "Error against the true integral",
-        "Two simulated GPUs, each a square wave of 0.7 s with 30 % duty; windows of 5.3 s at random "
-        "phase; readings once a second where the tool has an interval. Each tool's own figure for "
-        "the GPUs, before any PUE.",
+        "Two simulated GPUs, each a square wave of 0.7 s with 30 % duty; windows of 5.0 to 5.6 s "
+        "at random phase; readings once a second where the tool has an interval. Each tool's own "
+        "figure for the GPUs, before any PUE.",
     ),
     "survival": (
         "What survives the end of the process",
-        "The share of the energy that can still be read from disk after five to six seconds, median "
-        "(smallest to largest), with epochs of one second for the tools that know epochs. Of Eco2AI "
-        "the share of the duration.",
+        "The share of the energy that can still be read from disk after five to six seconds, "
+        "median (smallest to largest), with epochs of one second for the tools that know epochs. "
+        "Of Eco2AI the share of the duration.",
     ),
     "gpu": (
         "On a real GPU",
@@ -65,7 +68,7 @@ class Results:
     """A run of the benchmark.
 
     Attributes:
-        date: when, ISO 8601 with the offset.
+        dates: when each section was measured, ISO 8601 with the offset.
         machine: see `benchmarks.machine`.
         versions: of the tools.
         is_quick: whether it was a look at whether everything works, not for quoting.
@@ -73,7 +76,7 @@ class Results:
         problems: what could not be.
     """
 
-    date: str
+    dates: dict[str, str]
     machine: dict[str, str | int | float]
     versions: dict[str, str]
     is_quick: bool
@@ -111,11 +114,12 @@ def page(results: Results) -> str:
     parts = ["# Measured side by side\n"]
     if results.is_quick:
         parts.append("**A quick look with few rounds: not for quoting.**\n")
-    parts.append(f"{results.date[:10]}, on {where}.\n{versions}.\n")
+    parts.append(f"On {where}.\n{versions}.\n")
     for section, (title, explanation) in SECTIONS.items():
         rows = [row for row in results.rows if row.section == section]
         if rows:
-            parts.append(f"## {title}\n\n{explanation}\n\n{_table(rows)}")
+            explained = f"{explanation} Measured on {results.dates[section][:10]}."
+            parts.append(f"## {title}\n\n{explained}\n\n{_table(rows)}")
     if results.problems:
         parts.append("## Not measured\n\n" + "".join(f"- {each}\n" for each in results.problems))
     return "\n".join(parts)
@@ -150,15 +154,19 @@ def merged(earlier: Results, results: Results) -> Results:
     same_versions = all(
         earlier.versions.get(name) == version for name, version in results.versions.items()
     )
-    if earlier.is_quick != results.is_quick or not same_versions:
+    same_machine = all(
+        earlier.machine.get(name) == value
+        for name, value in results.machine.items()
+        if name != "load_at_start"
+    )
+    if earlier.is_quick != results.is_quick or not same_versions or not same_machine:
         return results
-    measured = {row.section for row in results.rows}
+    measured = set(results.dates)
     kept = [row for row in earlier.rows if row.section not in measured]
-    problems = [
-        each for each in earlier.problems if each.split(":")[0].split(",")[0] not in measured
-    ]
+    # A problem begins with the name of its section.
+    problems = [each for each in earlier.problems if re.split("[:,]", each)[0] not in measured]
     return Results(
-        results.date,
+        {**earlier.dates, **results.dates},
         results.machine,
         {**earlier.versions, **results.versions},
         results.is_quick,

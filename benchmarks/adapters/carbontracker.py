@@ -38,5 +38,5 @@ def stop(tracker: Tracked) -> None:
 def gpu_energy_j(tracker: Tracked) -> float | None:
     for component in tracker.thread.components:
         if component.name == "gpu":
-            return sum(component.energy_usage(tracker.thread.epoch_times)) * J_PER_KWH
+            return float(sum(component.energy_usage(tracker.thread.epoch_times))) * J_PER_KWH
     return None

@@ -12,7 +12,10 @@ J_PER_KWH = 3.6e6
 
 
 def start() -> Any:
-    tracker = eco2ai.Tracker(measure_period=1, alpha_2_code="DE", ignore_warnings=True)
+    # Without a name of its own the file has the one that was given last on this machine.
+    tracker = eco2ai.Tracker(
+        measure_period=1, alpha_2_code="DE", file_name="emission.csv", ignore_warnings=True
+    )
     tracker.start()
     return tracker
 
