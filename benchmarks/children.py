@@ -71,9 +71,11 @@ class Child:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # The whole session, as some tools start processes that outlive them.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        # Some tools start processes that outlive them, ours one that finds out the processor: they
+        # would slow whatever is measured next, and write into a folder that is gone.
+        for pid in at_home_in(self.folder):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -156,6 +158,17 @@ def environ(folder: Path) -> dict[str, str]:
         "CARBON_COUNTRY_ISO_CODE": "DEU",
         "CARBON_SAMPLE_INTERVAL_S": "1.0",
     }
+
+
+def at_home_in(folder: Path) -> list[int]:
+    """Return the processes that have `folder` for their home: those that were started with it."""
+    mark = f"HOME={folder}\0".encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # Ended in between, or another user's.
+            if b"\0" + mark in b"\0" + path.read_bytes():
+                found.append(int(path.parent.name))
+    return found
 
 
 def spool(folder: Path) -> Path:

@@ -6,6 +6,7 @@ The training without tracking has two arms: their ratio is known to be 1, and wh
 says how fine a difference this run could see.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -73,16 +74,16 @@ def _train(bench: Bench, python: str, arms: list[str]) -> list[dict[str, Any]]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,
         )
     try:
         process.wait(TIMEOUT_S)
     except subprocess.TimeoutExpired:
         raise RuntimeError(f"the training still ran after {TIMEOUT_S:.0f} s") from None
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        for pid in children.at_home_in(home):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
     if not result.exists():
         said = (home / "output.txt").read_text(encoding="utf-8", errors="replace")
         raise RuntimeError(f"the training failed: {said[-1000:]}")

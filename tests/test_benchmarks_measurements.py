@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import accuracy, cpu, gpu, latency, leftovers, simulated, slowdown, survival
 from benchmarks.bench import Bench
-from benchmarks.children import Child, ChildError
+from benchmarks.children import Child, ChildError, at_home_in
 from benchmarks.environments import Environment
 from benchmarks.summary import Summary
 from benchmarks.table import Row
@@ -138,6 +138,7 @@ def test_ours_is_measured_in_a_process_of_its_own(
         found = child.result(timeout_s=60)
         assert list(child.spool.iterdir())
     assert not child.folder.exists()
+    assert at_home_in(child.folder) == []
     (window,) = found["windows"]
     true_j = gpus.total_energy_j(window["began_s"], window["ended_s"])
     assert window["energy_j"] == pytest.approx(true_j, rel=0.5)

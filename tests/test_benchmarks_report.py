@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ LATENCY = Row(
 CPU = Row("cpu", "threads", "", {"carbon_ledger": Summary(1, 1, 1, 5)}, decimals=0)
 
 
-def results(*rows: Row, **changes: object) -> Results:
+def results(*rows: Row, **changes: Any) -> Results:
     made = Results(
         dates={row.section: "2026-11-21T08:00:00+00:00" for row in rows},
         machine={
@@ -100,7 +101,7 @@ def test_measuring_one_section_anew_keeps_the_others(tmp_path: Path) -> None:
     ],
     ids=["quick", "versions", "machine"],
 )
-def test_sections_measured_otherwise_are_not_mixed(changes: dict[str, object]) -> None:
+def test_sections_measured_otherwise_are_not_mixed(changes: dict[str, Any]) -> None:
     merged = report.merged(results(CPU), results(LATENCY, **changes))
     assert merged.rows == [LATENCY]
 
