@@ -44,42 +44,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as folder:
             library = simulated.build(Path(folder))
             bench = Bench(tools, made, library, Path(folder), options.quick)
-            results = _measured(bench, [name for name in options.only if name != gpu.SECTION])
-            _keep(results, machine.short_name(results.machine))
-            if gpu.SECTION in options.only:
-                _measure_gpu(bench)
+            about = machine.describe()
+            tables = None
+            for name in options.only:
+                # Kept at once: what comes after may fail, or be interrupted.
+                tables = _measure(bench, name, about) or tables
+            if tables is not None:
+                print(tables.read_text(encoding="utf-8"))
     except (SetUpError, RuntimeError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _measured(bench: Bench, names: Sequence[str]) -> Results:
+def _measure(bench: Bench, name: str, about: dict[str, str | int | float]) -> Path | None:
+    """Measure one section, keep it beside the others and return the file of their tables."""
+    file_name = machine.short_name(about)
+    if name == gpu.SECTION:
+        board = gpu.find()
+        if board is None:
+            bench.say("gpu: no NVIDIA GPU on this machine, so nothing is said about one")
+            return None
+        about = {**about, "gpu": board.name, "driver": board.driver}
+        file_name = machine.short_name(about, gpu.short(board))
     bench.problems = []
-    about, dates, rows = machine.describe(), {}, []
-    for name in names:
-        rows += MEASUREMENTS[name](bench)
-        dates[name] = datetime.now(UTC).isoformat(timespec="seconds")
-    return Results(dates, about, _versions(bench), bench.is_quick, rows, bench.problems)
-
-
-def _measure_gpu(bench: Bench) -> None:
-    board = gpu.find()
-    if board is None:
-        bench.say("gpu: no NVIDIA GPU on this machine, so nothing is said about one")
-        return
-    results = _measured(bench, [gpu.SECTION])
-    results.machine |= {"gpu": board.name, "driver": board.driver}
-    _keep(results, machine.short_name(results.machine, gpu.short(board)))
-
-
-def _keep(results: Results, name: str) -> None:
-    if not results.dates:
-        return
-    folder = BENCH / "quick" if results.is_quick else report.RESULTS
-    document, tables = report.keep(results, name, folder)
-    print(tables.read_text(encoding="utf-8"))
-    print(f"kept in {document.relative_to(environments.ROOT)}", file=sys.stderr)
+    rows = MEASUREMENTS[name](bench)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    results = Results({name: now}, about, _versions(bench), bench.is_quick, rows, bench.problems)
+    folder = BENCH / "quick" if bench.is_quick else report.RESULTS
+    document, tables = report.keep(results, file_name, folder)
+    bench.say(f"{name}: kept in {document.relative_to(environments.ROOT)}")
+    return tables
 
 
 def _versions(bench: Bench) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The file of results, and the tables that are made of it."""
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -93,13 +94,16 @@ class Results:
         """Read kept results.
 
         Raises:
-            ValueError: they are of another schema.
+            ValueError: they are of another schema, or none.
         """
         document: dict[str, Any] = json.loads(text)
         if document.get("schema") != SCHEMA:
             raise ValueError(f"results of schema {document.get('schema')}, not {SCHEMA}")
-        rows = [Row.from_document(row) for row in document.pop("rows")]
-        return cls(**document, rows=rows)
+        try:
+            rows = [Row.from_document(row) for row in document.pop("rows")]
+            return cls(**document, rows=rows)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"not results of the benchmark: {error}") from error
 
 
 def page(results: Results) -> str:
@@ -137,11 +141,11 @@ def keep(results: Results, name: str, folder: Path = RESULTS) -> tuple[Path, Pat
     """Write the results and their tables; return the two files.
 
     Sections that were not measured this time stay as they were, if on the same machine with the
-    same versions.
+    same versions; a file that is none of ours gives way.
     """
     folder.mkdir(parents=True, exist_ok=True)
     document, tables = folder / f"{name}.json", folder / f"{name}.md"
-    if document.exists():
+    with contextlib.suppress(FileNotFoundError, ValueError):
         earlier = Results.from_text(document.read_text(encoding="utf-8"))
         results = merged(earlier, results)
     document.write_text(results.text(), encoding="utf-8")

