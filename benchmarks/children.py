@@ -19,6 +19,7 @@ from benchmarks.tools import Tool
 
 CHILD = Path(__file__).with_name("child.py")
 OUTPUT_SHOWN = 400
+END_TIMEOUT_S = 5.0
 
 
 class ChildError(Exception):
@@ -73,9 +74,7 @@ class Child:
     ) -> None:
         # Some tools start processes that outlive them, ours one that finds out the processor: they
         # would slow whatever is measured next, and write into a folder that is gone.
-        for pid in at_home_in(self.folder):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        end_all_at_home_in(self.folder)
         self.process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -169,6 +168,16 @@ def at_home_in(folder: Path) -> list[int]:
             if b"\0" + mark in b"\0" + path.read_bytes():
                 found.append(int(path.parent.name))
     return found
+
+
+def end_all_at_home_in(folder: Path) -> None:
+    """End those processes, and those that they start meanwhile; gives up after a while."""
+    give_up_s = time.monotonic() + END_TIMEOUT_S
+    while (living := at_home_in(folder)) and time.monotonic() < give_up_s:
+        for pid in living:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.01)
 
 
 def spool(folder: Path) -> Path:

@@ -15,7 +15,7 @@ SECTION = "cpu"
 ROUNDS = 5
 SETTLE_S = 6.0
 """Long enough for every tool to have found out what machine it is on."""
-WINDOW_S = 15.0
+WINDOW_S = 12.0
 QUICK_WINDOW_S = 10.0
 TIMEOUT_S = 120.0
 MS_PER_S = 1000.0

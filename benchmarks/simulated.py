@@ -22,11 +22,11 @@ DUTY = 0.3
 WITH_COUNTER: dict[str, Any] = {"counter_step_ms": 100}
 """The board's counter moves every 100 ms, the longest step that has been seen."""
 
-WITHOUT_COUNTER: dict[str, Any] = {"energy_error": NOT_SUPPORTED}
-"""No counter; power readings are of the moment."""
+WITHOUT_COUNTER: dict[str, Any] = {"energy_error": NOT_SUPPORTED, "power_step_ms": 20}
+"""No counter; power readings are of the moment and renewed every 20 ms, as on Volta."""
 
 AVERAGED_POWER: dict[str, Any] = {
-    "energy_error": NOT_SUPPORTED,
+    **WITHOUT_COUNTER,
     "has_instant_power": False,
     "power_average_s": 1.0,
 }

@@ -6,11 +6,8 @@ The training without tracking has two arms: their ratio is known to be 1, and wh
 says how fine a difference this run could see.
 """
 
-import contextlib
 import json
 import math
-import os
-import signal
 import subprocess
 from collections import defaultdict
 from collections.abc import Sequence
@@ -30,7 +27,7 @@ ARMS = ("carbon_ledger", "codecarbon")
 ON_EVERY_RANK = ("carbon_ledger",)
 """Nothing in CodeCarbon knows of ranks: on every rank it would count the machine every time."""
 CONTROLS = ("without", "without again")
-ROUNDS = 28
+ROUNDS = 25
 QUICK_ROUNDS = 4
 BLOCK_S = 1.6
 TIMEOUT_S = 900.0
@@ -80,9 +77,7 @@ def _train(bench: Bench, python: str, arms: list[str]) -> list[dict[str, Any]]:
     except subprocess.TimeoutExpired:
         raise RuntimeError(f"the training still ran after {TIMEOUT_S:.0f} s") from None
     finally:
-        for pid in children.at_home_in(home):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        children.end_all_at_home_in(home)
         process.wait()
     if not result.exists():
         said = (home / "output.txt").read_text(encoding="utf-8", errors="replace")
