@@ -28,8 +28,8 @@ import torch.distributed.nn
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-WIDTH = 384
-BATCH = 64
+WIDTH = 512
+BATCH = 256
 WARM_UP_STEPS = 50
 SETTLE_S = (0.2, 1.2)
 AFTER_S = 0.4
