@@ -1,20 +1,27 @@
-"""A hundred trainings, each killed at a moment of its own: every joule is accounted for."""
+"""What happens to a run when everything around it fails: kills, clocks, crowds."""
 
 import json
 import random
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from carbon import delivery, units
 from carbon.client import Client
+from carbon.run_id import new_run_id
 from carbon.schema import RunReport
+from carbon.settings import Settings
 from carbon.spool import Spool
+from carbon.tracker import track
 from tests.fixtures.api import LiveApi
 from tests.fixtures.nvml import MakeGpus
+from tests.fixtures.tracking import steady_sources
 from tests.nvml_sim.gpus import SimulatedGpus
 
 KILLS = 100
@@ -147,3 +154,69 @@ def test_a_hundred_kills_lose_a_sample_each_at_most(
         sum(report.energy_kwh or 0.0 for report in expected), abs=1e-12
     )
     assert total.runs_by_status == {"interrupted": len(expected)}
+
+
+RANK = """
+import os, sys, time
+import carbon
+from tests.fixtures.tracking import steady_sources
+with carbon.track("digits", sources=steady_sources([300.0, 200.0])) as run:
+    for epoch in run.epochs(range(20)):
+        time.sleep(0.05)
+        run.log(loss=float(epoch))
+"""
+
+
+def test_eight_ranks_write_at_once_and_are_one_run(
+    tracked_env: dict[str, str], settings: Settings
+) -> None:
+    shared = tracked_env | {
+        "CARBON_RUN_ID": str(new_run_id()),
+        "WORLD_SIZE": "8",
+        "LOCAL_WORLD_SIZE": "8",
+    }
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-c", RANK],
+            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(8)
+    ]
+    assert [rank.wait(120) for rank in ranks] == [0] * 8
+    report = finished(Spool(settings.spool_dir))
+    assert report is not None
+    assert report.run_id == UUID(shared["CARBON_RUN_ID"])
+    assert (report.status, report.world_size) == ("completed", 8)
+    assert [node.ranks for node in report.nodes] == [list(range(8))]
+    assert [epoch.metrics for epoch in report.epochs] == [{"loss": float(i)} for i in range(20)]
+    # Each device and the host once, from when the first rank came until the last one left.
+    energy_j = units.joules_from_kwh(report.energy_kwh or 0.0)
+    assert 0.7 * 570 * report.duration_s < energy_j < 1.01 * 570 * report.duration_s
+
+
+@pytest.mark.parametrize("jump", [timedelta(hours=-3), timedelta(days=400)])
+def test_a_clock_that_jumps_changes_no_figure(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, jump: timedelta
+) -> None:
+    jumped: list[bool] = []
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + (jump if jumped else timedelta())
+
+    monkeypatch.setattr("carbon.tracker.datetime", Clock)
+    real = time.time
+    monkeypatch.setattr("time.time", lambda: real() + (jump.total_seconds() if jumped else 0.0))
+    with track("digits", settings=settings, sources=steady_sources([300.0])) as run:
+        time.sleep(0.2)
+        jumped.append(True)
+        time.sleep(0.3)
+    report = run.report
+    assert 0.5 <= report.duration_s < 5
+    assert report.ended_at is not None
+    assert (report.ended_at - report.started_at).total_seconds() == pytest.approx(
+        report.duration_s, abs=1e-5
+    )
+    energy_j = units.joules_from_kwh(report.energy_kwh or 0.0)
+    assert energy_j == pytest.approx(370 * report.duration_s, rel=1e-3)
