@@ -23,20 +23,20 @@ class Curve:
     def __init__(self) -> None:
         self._times_s: list[float] = []
         self._energies_j: list[float] = []
-        self._final_count = 0  # All but the last, or all.
+        self._final_count = 0  # So many of the first ones stand.
         self._has_forgotten = False
 
     def append(self, reading: Reading) -> None:
         """Add a reading and those it made known; what is not later than the last is dropped.
 
-        A last reading that was not final makes room.
+        What was not final makes room.
         """
+        del self._times_s[self._final_count :], self._energies_j[self._final_count :]
         for earlier in reading.earlier:
             self._append(earlier)
         self._append(reading)
 
     def _append(self, reading: Reading) -> None:
-        del self._times_s[self._final_count :], self._energies_j[self._final_count :]
         if self._times_s and reading.at_s <= self._times_s[-1]:
             return
         self._times_s.append(reading.at_s)
@@ -48,6 +48,11 @@ class Curve:
         """The moment of the last final reading. What `at` says of a later one is provisional: it
         changes with the next reading."""
         return self._times_s[self._final_count - 1] if self._final_count else None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there are readings enough for `at` to answer."""
+        return len(self._times_s) > 1
 
     def at(self, t_s: float) -> float | None:
         """Return the cumulative energy in joules at `t_s`, or None where it cannot be known.

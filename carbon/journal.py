@@ -45,6 +45,8 @@ class Journal:
 
     def say(self, events: Sequence[Event]) -> None:
         """Add events to the part, and to the spool as soon as that can be written."""
+        if not (events or self._backlog):
+            return
         with self._lock:
             for event in events:
                 self.part.apply(event)

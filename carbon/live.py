@@ -10,7 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from carbon import delivery
+from carbon import delivery, reachability
 from carbon.errors import CarbonError, SpoolError
 from carbon.follow import Follower
 from carbon.journal import Journal
@@ -127,6 +127,8 @@ class Live:
         return self._claim is not None
 
     def _connected(self) -> "Client":
+        # Loading the client takes longer than a minute of measuring; not where nobody listens.
+        reachability.check(self._settings, TIMEOUT_S)
         from carbon.client import Client
 
         return Client(self._settings, timeout_s=TIMEOUT_S)

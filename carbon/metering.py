@@ -187,7 +187,7 @@ class Metering:
     def divide(self, now_s: float) -> None:
         """Work out what other runs on this host take of what is measured here, up to now."""
         self._neighbours.look(now_s)
-        if not self._neighbours.are_of_other_runs:
+        if not self._neighbours.are_of_other_runs(self._divided_s):
             self._divided_s = max(self._divided_s, now_s - NOTICE_S)
             return
         card = self._neighbours.card

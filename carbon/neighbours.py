@@ -114,8 +114,8 @@ class Neighbours:
             return
         try:
             changed_ns = self._folder.stat().st_mtime_ns
-            if changed_ns == self._seen_ns and not self.others:
-                return
+            if changed_ns == self._seen_ns and all(card.left_s for card in self.others):
+                return  # Nobody has come since, and nobody is there.
             found = [path for path in self._folder.iterdir() if path.suffix == ".json"]
         except OSError:
             return  # The spool was deleted; there is nobody to be seen.
@@ -141,10 +141,12 @@ class Neighbours:
         cards = [self.card, *self.others]
         return {card.pid for card in cards if card.run_id == run_id and card.left_s is None}
 
-    @property
-    def are_of_other_runs(self) -> bool:
-        """Whether another run is, or has lately been, on this host."""
-        return any(card.run_id != self.card.run_id for card in self.others)
+    def are_of_other_runs(self, since_s: float) -> bool:
+        """Tell whether another run is, or since a moment has been, on this host."""
+        return any(
+            card.run_id != self.card.run_id and (card.left_s is None or card.left_s > since_s)
+            for card in self.others
+        )
 
     def leave(self, at_s: float) -> None:
         """Say when this process left, and let go."""

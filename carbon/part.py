@@ -7,7 +7,7 @@ fold. Energies are joules since the run began in this process, cumulative: the l
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Self, get_args
 from uuid import UUID
@@ -154,9 +154,12 @@ Event = (
 _KINDS: dict[str, type[Event]] = {kind.kind: kind for kind in get_args(Event)}
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
 def to_line(event: Event) -> str:
     """Write an event as one line of JSON without a newline in it."""
-    return json.dumps({"kind": event.kind, **asdict(event)}, separators=(",", ":"))
+    return _ENCODER.encode({"kind": event.kind, **vars(event)})
 
 
 def from_line(line: str) -> Event:

@@ -5,8 +5,8 @@ import time
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from carbon import delivery
-from carbon.errors import ApiError, SpoolError
+from carbon import delivery, reachability
+from carbon.errors import ApiError, ApiUnreachableError, SpoolError
 from carbon.journal import Journal
 from carbon.live import Live
 from carbon.schema import RunReport
@@ -21,6 +21,10 @@ log = logging.getLogger("carbon")
 
 OTHERS_WAIT_S = 2.0
 """How long a report waits for the run's other processes on the node, off the training thread."""
+
+
+CONNECT_WAIT_S = 5.0
+"""How long the API is given to take a connection."""
 
 
 class Reporter:
@@ -41,11 +45,16 @@ class Reporter:
 
     def deliver_what_waited(self) -> None:
         """Finish and deliver what earlier processes on this host left behind; one a node does."""
+        if not (self._is_first_on_node and (others := self._others_waiting())):
+            return
+        try:
+            reachability.check(self._settings, CONNECT_WAIT_S)
+        except ApiUnreachableError:
+            return  # They go on waiting.
         from carbon.client import Client
 
-        if self._is_first_on_node and (others := self._others_waiting()):
-            with Client(self._settings) as client:
-                delivery.deliver(self._spool, client, others)
+        with Client(self._settings) as client:
+            delivery.deliver(self._spool, client, others)
 
     def await_others(self) -> None:
         """Give the run's other processes here a moment: they leave at about the same time."""
@@ -71,6 +80,12 @@ class Reporter:
 
     def deliver(self, report: RunReport) -> None:
         """Try to deliver the run, and with it what else waits here."""
+        if self._journal.is_on_disk:
+            try:
+                reachability.check(self._settings, CONNECT_WAIT_S)
+            except ApiUnreachableError as error:
+                log.info("run %s waits in the spool: %s", self._run_id, error)
+                return
         from carbon.client import Client
 
         with Client(self._settings) as client:

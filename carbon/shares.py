@@ -1,20 +1,17 @@
 """From the shares of a run, one from each node, to the report of all of it."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from carbon import units
-from carbon.schema import ComponentEnergy, EpochReport, RunReport, Status
+from carbon.schema import Component, ComponentEnergy, EpochReport, RunReport, Status
+from carbon.uncertainty import Term, of_sum, source_of
 
 _ENDED_BADLY: tuple[Status, ...] = ("failed", "interrupted")
-_COMPONENTS = ("gpu", "cpu", "ram")
+_COMPONENTS: tuple[Component, ...] = ("gpu", "cpu", "ram")
 _HIGHEST_SEQ = 2_000_000_000
-
-# What a node's own sensors are named for: their errors are the node's. The rest are models, wrong
-# in the same way on every node.
-_SENSORS = ("nvml", "amdsmi", "rapl", "ina3221", "tegrastats", "hwmon")
 
 
 def counted(reports: Iterable[RunReport]) -> list[RunReport]:
@@ -140,34 +137,23 @@ def _add(reports: Sequence[RunReport]) -> dict[str, Any]:
         # A node told its total only: what the others say by component is not the run's.
         fields |= {f"{component}_energy_kwh": None for component in _COMPONENTS}
     for component in _COMPONENTS:
-        fields[f"{component}_energy_uncertainty"] = _uncertainty(
-            reports, f"{component}_", _source_of(component)
-        )
+        fields[f"{component}_energy_uncertainty"] = of_sum(_terms(reports, component))
     fields["energy_uncertainty"] = _uncertainty_of_total(reports)
     return fields
 
 
-def _source_of(component: str) -> Callable[[int, RunReport], str]:
-    """Return a function that names whose error a component's energy in a report has."""
-
-    def source(position: int, report: RunReport) -> str:
-        method = getattr(report, f"{component}_energy_method") or ""
-        is_sensor = any(name in method for name in _SENSORS)
-        return f"{position}" if is_sensor else f"{component} by {method}"
-
-    return source
-
-
-def _uncertainty(
-    reports: Sequence[RunReport], prefix: str, source: Callable[[int, RunReport], str]
-) -> float | None:
+def _terms(reports: Sequence[RunReport], component: Component) -> list[Term]:
+    """Return what the nodes drew of a component, as far as its uncertainty is known too."""
     terms = []
-    for position, report in enumerate(reports):
-        energy_kwh = getattr(report, f"{prefix}energy_kwh")
-        relative = getattr(report, f"{prefix}energy_uncertainty")
+    for report in reports:
+        energy_kwh = getattr(report, f"{component}_energy_kwh")
+        relative = getattr(report, f"{component}_energy_uncertainty")
         if energy_kwh is not None and relative is not None:
-            terms.append((source(position, report), energy_kwh, relative))
-    return _of_sum(terms)
+            method = getattr(report, f"{component}_energy_method") or ""
+            node = report.reporter or "the whole run"
+            boards = f"of {node}" if component == "gpu" else None
+            terms.append(Term(source_of(component, method, node, boards), energy_kwh, relative))
+    return terms
 
 
 def _uncertainty_of_total(reports: Sequence[RunReport]) -> float | None:
@@ -177,40 +163,13 @@ def _uncertainty_of_total(reports: Sequence[RunReport]) -> float | None:
     shows in the components. Where one report lacks these, everything is taken to be one source's,
     which is never too small.
     """
-    totals: list[tuple[str, float, float]] = []
-    parts: list[tuple[str, float, float]] = []
-    is_split = True
-    for position, report in enumerate(reports):
-        if report.energy_kwh is None or report.energy_uncertainty is None:
-            continue
-        totals.append(("all", report.energy_kwh, report.energy_uncertainty))
-        own = [
-            (
-                _source_of(component)(position, report),
-                getattr(report, f"{component}_energy_kwh"),
-                getattr(report, f"{component}_energy_uncertainty"),
-            )
-            for component in _COMPONENTS
-            if getattr(report, f"{component}_energy_kwh") is not None
-        ]
-        is_split = is_split and bool(own) and all(relative is not None for *_, relative in own)
-        parts += own
-    return _of_sum(parts if is_split else totals)
-
-
-def _of_sum(terms: Sequence[tuple[str, float, float]]) -> float | None:
-    """Return the relative uncertainty of a sum of (source, energy, relative uncertainty).
-
-    Within a source errors add up linearly (GUM, JCGM 100:2008, 5.2.2, note 1: correlation of +1),
-    those of different sources in quadrature (the same, equation 10).
-    """
-    total = sum(energy for _, energy, _ in terms)
-    if total <= 0:
-        return max((relative for _, _, relative in terms), default=None)
-    by_source: dict[str, float] = {}
-    for source, energy, relative in terms:
-        by_source[source] = by_source.get(source, 0.0) + energy * relative
-    return math.hypot(*by_source.values()) / total
+    terms = [term for component in _COMPONENTS for term in _terms(reports, component)]
+    known = [r for r in reports if r.energy_kwh is not None and r.energy_uncertainty is not None]
+    split_kwh = sum(term.energy for term in terms)
+    total_kwh = sum(report.energy_kwh or 0.0 for report in known)
+    if math.isclose(split_kwh, total_kwh, rel_tol=1e-9):
+        return of_sum(terms)
+    return of_sum(Term("all", r.energy_kwh or 0.0, r.energy_uncertainty or 0.0) for r in known)
 
 
 def _epochs(reports: Sequence[RunReport]) -> list[EpochReport]:

@@ -65,7 +65,7 @@ class MeterWindow:
     def covers_until_s(self) -> float:
         """The moment up to which the meter answers; with fewer than two readings, for nothing."""
         end_s = self._curve.end_s
-        return self.since_s if end_s is None or self._curve.at(end_s) is None else end_s
+        return self.since_s if end_s is None or not self._curve.is_known else end_s
 
     def read(self) -> None:
         """Read the meter once."""

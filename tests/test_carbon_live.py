@@ -467,7 +467,7 @@ def test_a_run_of_very_many_epochs_is_told_of_less_often(
         for _ in range(4):
             pause_s = node.live.tell()
             announced.append(client.run(run_id).live_interval_s or 0.0)
-            assert pause_s <= 2 * announced[-1]
+            assert pause_s <= 2 * announced[-1] + 1e-6
     assert announced[0] == 1.0
     assert announced[-1] > announced[0]
 
@@ -504,7 +504,7 @@ def test_an_api_that_is_away_is_asked_less_and_less_often(
     nodes.append(node)
     node.drew(1.0)
     assert [node.live.tell() for _ in range(6)] == [10.0, 20.0, 40.0, 80.0, 120.0, 120.0]
-    assert node.live.last_seq() == 6
+    assert node.live.last_seq() == 0, "no number for what nobody could hear"
 
 
 def test_without_a_spool_a_process_alone_is_told_of_from_memory(

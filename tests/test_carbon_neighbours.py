@@ -42,12 +42,14 @@ def neighbours(tmp_path: Path, now_s: float = 1.0) -> Neighbours:
 
 def test_processes_see_one_another_until_long_after_they_left(tmp_path: Path) -> None:
     one, other = neighbours(tmp_path, 1.0), neighbours(tmp_path, 2.0)
-    assert other.are_of_other_runs
+    assert other.are_of_other_runs(0.0)
     one.look(3.0)
     assert [card.run_id for card in one.others] == [other.card.run_id]
     other.leave(4.0)
     one.look(5.0)
     assert [card.left_s for card in one.others] == [4.0]
+    assert one.are_of_other_runs(3.5)
+    assert not one.are_of_other_runs(4.0)
     one.look(5.0 + KEPT_S)
     assert one.others == []
     one.leave(6.0)
@@ -85,7 +87,7 @@ def test_without_a_spool_nobody_is_seen(tmp_path: Path) -> None:
     alone = neighbours(tmp_path / "file")
     alone.look(2.0)
     alone.leave(3.0)
-    assert not alone.are_of_other_runs
+    assert not alone.are_of_other_runs(0.0)
 
 
 def together_s(reports: list[RunReport]) -> float:

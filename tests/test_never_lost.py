@@ -29,6 +29,10 @@ INTERVAL_S = 0.1
 BUSY_S = 0.15
 """How late a sample may be on a machine whose cores are busy with four trainings at once."""
 
+LATE_J = 0.05 * 2 * 240
+"""Until a meter is open, some hundredths of a second after the start, what two GPUs draw can only
+be inferred, and they may be at their base or at their peak."""
+
 # One process imports everything once and forks the trainings, so that a hundred take a minute. Its
 # argument says how long each is left alone before it is killed; it prints the two moments of each.
 KILLER = """
@@ -136,7 +140,7 @@ def test_a_hundred_kills_lose_a_sample_each_at_most(
         # What is on disk is what the GPUs drew until the last sample, no more and no less.
         true_j = gpus.total_energy_j(kill.began_s, kill.began_s + report.duration_s)
         energy_j = units.joules_from_kwh(report.energy_kwh or 0.0)
-        assert energy_j == pytest.approx(true_j, rel=0.05, abs=10)
+        assert energy_j == pytest.approx(true_j, rel=0.02, abs=LATE_J)
     lost_s = sorted(kill.lost_s for kill in kills)
     assert lost_s[KILLS * 9 // 10] <= INTERVAL_S + BUSY_S
     assert lost_s[-1] <= INTERVAL_S + 10 * BUSY_S
@@ -153,7 +157,7 @@ def test_a_hundred_kills_lose_a_sample_each_at_most(
     assert total.energy_kwh == pytest.approx(
         sum(report.energy_kwh or 0.0 for report in expected), abs=1e-12
     )
-    assert total.runs_by_status == {"interrupted": len(expected)}
+    assert total.runs_by_status["interrupted"] == len(expected)
 
 
 RANK = """

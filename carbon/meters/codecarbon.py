@@ -116,9 +116,13 @@ def open_host_meters(
         components: which of the two; the RAM alone does not need the processor.
     """
     with quiet():
+        found = None
+        if "cpu" in components:
+            # Begun before anything slow: the process that finds out goes on without this one.
+            found = processor.load(cache_file) or _detect_apart(cache_file)
         _import()
         openers: dict[Component, Callable[[], Meter]] = {
-            "cpu": lambda: _cpu_meter(_processor(cache_file), clock),
+            "cpu": lambda: _cpu_meter(found or _detect_here(cache_file), clock),
             "ram": lambda: _ram_meter(clock),
         }
         meters: list[Meter] = []
@@ -132,11 +136,9 @@ def open_host_meters(
         return meters
 
 
-def _processor(cache_file: Path | None) -> Processor:
-    found = processor.load(cache_file) or _detect_apart(cache_file)
-    if found is None:
-        found = detect()
-        processor.save(found, cache_file)
+def _detect_here(cache_file: Path | None) -> Processor:
+    found = detect()
+    processor.save(found, cache_file)
     return found
 
 

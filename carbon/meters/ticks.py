@@ -97,6 +97,8 @@ class Ticks:
             self.last = self._settled()
         elif self._first is not None:
             self._learn(step)
+            if self._first is not None:
+                self.last = self._guessed(self._first)
         elif not self.is_following:
             self.last = self._undated()
         else:
@@ -172,6 +174,12 @@ class Ticks:
         self.is_following = last_s <= self._target_s
         self._first, self._steps = None, []
         return Reading(last_s, points[-1].energy_j, tuple(points[:-1]))
+
+    def _guessed(self, first: Reading) -> Reading:
+        """Return what is known before the period is, for a run that is killed meanwhile."""
+        late_s = self.period_s / 2
+        begin = Reading(first.at_s - late_s, first.energy_j, is_final=False)
+        return Reading(self.seen_s - late_s, self._energy_j, (begin,), is_final=False)
 
     def _settled(self) -> Reading:
         """Stop looking, and make do with what was seen."""

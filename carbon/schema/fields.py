@@ -17,7 +17,7 @@ from pydantic import (
 
 from carbon import units
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Strategy = Literal[
     "single", "ddp", "fsdp", "deepspeed", "horovod", "ray-ddp", "ray-deepspeed", "other"
