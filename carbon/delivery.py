@@ -14,7 +14,7 @@ from carbon.leaving import at_work
 from carbon.merge import merge
 from carbon.part import Part, Started
 from carbon.schema import RunReport
-from carbon.spool import Spool
+from carbon.spool import Spool, is_held
 
 if TYPE_CHECKING:
     from carbon.client import Client  # httpx takes long to load and is seldom needed.
@@ -35,7 +35,7 @@ class Outcome:
 
     delivered: list[RunReport] = field(default_factory=list)
     running: list[UUID] = field(default_factory=list)
-    """Left alone: a process of theirs is alive."""
+    """Left alone: a process holds a part of theirs."""
     rejected: list[tuple[UUID, str, Path]] = field(default_factory=list)
     """Run, the API's reason, and the folder in which the run is kept."""
     waiting: list[UUID] = field(default_factory=list)
@@ -118,10 +118,12 @@ def deliver(spool: Spool, client: "Client", run_ids: list[UUID] | None = None) -
 
 
 def _deliver_one(spool: Spool, client: "Client", run_id: UUID, outcome: Outcome) -> None:
-    parts = spool.parts(run_id)
-    if any(part.is_alive and not part.ended for part in parts):
+    # A part that has ended is added to until it is let go of: its last ticks, its series. And one
+    # that was only just opened says nothing yet.
+    if any(is_held(path) for path in spool.part_files(run_id)):
         outcome.running.append(run_id)
         return
+    parts = spool.parts(run_id)
     try:
         report = _settle(spool, run_id, parts)
         if report is None:

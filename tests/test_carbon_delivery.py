@@ -83,6 +83,21 @@ def test_what_ended_or_was_killed_is_delivered_and_what_runs_is_left(
     alive.close()
 
 
+@pytest.mark.parametrize("said", [EVENTS, []], ids=["ended", "just opened"])
+def test_a_part_that_is_still_held_is_not_moved_away_from_its_writer(
+    spool: Spool, client: Client, server: Server, put: Put, said: list[Event]
+) -> None:
+    run_id, first = put(EVENTS)
+    first.close()
+    held = spool.open_part(run_id, "held")
+    held.append(encode(said))
+    assert deliver(spool, client).running == [run_id]
+    assert server.asked == 0
+    held.append(encode([Committed("0123abc")]))
+    held.close()
+    assert [report.run_id for report in deliver(spool, client).delivered] == [run_id]
+
+
 def test_delivering_again_sends_nothing_again(
     spool: Spool, client: Client, server: Server, put: Put
 ) -> None:
