@@ -273,9 +273,13 @@ class Metering:
         for window in self.windows.values():
             window.forget_before(min(t_s, self._divided_s), needed)
 
-    def close(self, at_s: float) -> None:
-        """Release every device, for another process of the run to claim, as of the run's end."""
+    def leave(self, at_s: float) -> None:
+        """Tell the other runs on this host that this one ends, before its last ticks are known."""
         self._neighbours.leave(at_s)
+
+    def close(self) -> None:
+        """Release every device, for another process of the run to claim."""
+        self._neighbours.close()
         for meter in (*(w.meter for w in self.windows.values()), *self._unclaimed.values()):
             meter.close()
         for claim in self._claims.values():

@@ -137,9 +137,9 @@ class Neighbours:
                 self.others.append(card)
 
     def pids_of(self, run_id: str) -> set[int]:
-        """Return the processes of a run that are here."""
-        cards = [self.card, *self.others]
-        return {card.pid for card in cards if card.run_id == run_id and card.left_s is None}
+        """Return the processes of a run that are here; this one is until it lets go."""
+        others = (card for card in self.others if card.left_s is None)
+        return {card.pid for card in (self.card, *others) if card.run_id == run_id}
 
     def are_of_other_runs(self, since_s: float) -> bool:
         """Tell whether another run is, or since a moment has been, on this host."""
@@ -149,9 +149,12 @@ class Neighbours:
         )
 
     def leave(self, at_s: float) -> None:
-        """Say when this process left, and let go."""
+        """Say when this process leaves: from then on it takes no share."""
         self.card.left_s = at_s
         self.say(at_s)
+
+    def close(self) -> None:
+        """Let go of the card."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None

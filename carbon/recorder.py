@@ -284,6 +284,7 @@ class Recorder:
             self._held_back.remove()
 
     def _finish(self, stop: _Stop) -> None:
+        self._metering.leave(stop.at_s)  # First: what begins now is not to share with this.
         self._reporter.live.stop()
         self._metering.follow(stop.at_s, is_end=True)
         self._metering.read(hosts_too=True)
@@ -309,7 +310,7 @@ class Recorder:
                 "and RAM energy is unknown; what is found is kept for the next run",
                 self._run_id,
             )
-        self._metering.close(stop.at_s)
+        self._metering.close()
         self._journal.say([self._described()])
         self._await_commit()
         self._journal.close()

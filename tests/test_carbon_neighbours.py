@@ -16,6 +16,7 @@ from carbon.schema import RunReport
 from carbon.settings import Settings
 from carbon.spool import Spool
 from carbon.tracker import track
+from tests.fixtures.nvml import MakeGpus
 from tests.fixtures.tracking import joules, steady_sources
 
 POWER_W = 300 + 60 + 10  # A GPU that all runs use, the CPU and the RAM of `steady_sources`.
@@ -23,6 +24,7 @@ POWER_W = 300 + 60 + 10  # A GPU that all runs use, the CPU and the RAM of `stea
 SCRIPT = """
 import sys, time
 import carbon
+from tests.fixtures.nvml import MakeGpus
 from tests.fixtures.tracking import steady_sources
 time.sleep(float(sys.argv[1]))
 with carbon.track(sys.argv[3], sources=steady_sources([300.0])) as run:
@@ -46,6 +48,7 @@ def test_processes_see_one_another_until_long_after_they_left(tmp_path: Path) ->
     one.look(3.0)
     assert [card.run_id for card in one.others] == [other.card.run_id]
     other.leave(4.0)
+    other.close()
     one.look(5.0)
     assert [card.left_s for card in one.others] == [4.0]
     assert one.are_of_other_runs(3.5)
@@ -53,6 +56,7 @@ def test_processes_see_one_another_until_long_after_they_left(tmp_path: Path) ->
     one.look(5.0 + KEPT_S)
     assert one.others == []
     one.leave(6.0)
+    one.close()
     assert len(list(tmp_path.rglob("*.json"))) == 1
 
 
@@ -66,7 +70,9 @@ def test_a_killed_process_was_there_until_it_last_said_something(tmp_path: Path)
 
 
 def test_another_start_of_the_host_is_another_time(tmp_path: Path) -> None:
-    neighbours(tmp_path).leave(2.0)
+    gone = neighbours(tmp_path)
+    gone.leave(2.0)
+    gone.close()
     (path,) = tmp_path.rglob("*.json")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"boot_id": "another"}))
     assert neighbours(tmp_path).others == []
@@ -108,6 +114,18 @@ def test_runs_within_one_another_add_up(settings: Settings) -> None:
     )
     total_j = joules(outer.report) + joules(inner.report)
     assert total_j == pytest.approx(POWER_W * outer.report.duration_s, rel=0.02)
+
+
+def test_a_run_shares_nothing_from_its_end_on_though_it_still_follows_its_ticks(
+    settings: Settings, simulated_gpus_here: MakeGpus
+) -> None:
+    simulated_gpus_here(1, counter_step_ms=100)
+    with track("first", settings=settings) as run:
+        time.sleep(0.1)
+    (path,) = settings.spool_dir.rglob(f"sharing/*/{run.run_id}-*.json")
+    left_s = json.loads(path.read_text())["left_s"]
+    assert left_s is not None
+    assert left_s <= time.monotonic()
 
 
 def test_runs_of_several_processes_add_up_and_the_busy_one_has_more(

@@ -93,7 +93,7 @@ def play(
         if recorder is not None:
             recorder.sample(metering, now_s - 1.0, now_s, at_end=second == seconds)
         metering.forget_before(now_s - 2.0)
-    metering.close(now_s)
+    metering.close()
     return said, meters, recorder
 
 

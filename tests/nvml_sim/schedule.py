@@ -67,7 +67,8 @@ class SimulatedRun:
             self._sleep_until(self.metering.next_poll_s())
             self.metering.poll()
         energy_j = self.metering.sampled(end_s).energy_j
-        self.metering.close(end_s)
+        self.metering.leave(end_s)
+        self.metering.close()
         return [energy_j[f"gpu:{uuid}"] for uuid in self.gpus.uuids]
 
     def _sleep_until(self, moment_s: float) -> None:
