@@ -92,15 +92,21 @@ class Reporter:
             if not self._journal.is_on_disk:
                 self._deliver_from_memory(client, report)
                 return
-            outcome = delivery.deliver(self._spool, client, [self._run_id])
-            if self._is_first_on_node and not outcome.unreachable:
-                delivery.deliver(self._spool, client, self._others_waiting())
+            try:
+                outcome = delivery.deliver(self._spool, client, [self._run_id])
+                if self._is_first_on_node and not outcome.unreachable:
+                    delivery.deliver(self._spool, client, self._others_waiting())
+            except SpoolError as error:  # A full disk, say: there are the parts, but no report.
+                log.warning("run %s waits in the spool: %s", self._run_id, error)
+                return
         for run_id, reason, folder in outcome.rejected:
             log.error("run %s was refused and is kept in %s: %s", run_id, folder, reason)
         if outcome.unreachable:
             log.info("run %s waits in the spool: %s", self._run_id, outcome.unreachable)
 
     def _deliver_from_memory(self, client: "Client", report: RunReport) -> None:
+        if not self._is_first_on_node:
+            return  # Without a spool that one reads every device of the node, and reports it.
         report = delivery.as_share(self._journal.part.started, report)
         try:
             client.put_run(report)

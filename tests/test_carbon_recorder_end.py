@@ -13,7 +13,7 @@ from carbon.settings import Settings
 from carbon.spool import Spool
 from carbon.tracker import track
 from tests.fixtures.nvml import MakeGpus
-from tests.fixtures.tracking import SteadyMeter, joules
+from tests.fixtures.tracking import SteadyMeter, joules, steady_sources, wait_until
 from tests.nvml_sim.curve import SquareWave
 
 
@@ -146,3 +146,16 @@ def test_saying_it_again_changes_no_other_part_of_the_run(settings: Settings) ->
     assert (part.duration_s, part.status) == (2.5, "completed")
     assert part.sampled.energy_j == {"cpu": 121.0}
     assert Part.replay(part.events(), is_alive=False) == part
+
+
+def test_where_no_report_can_be_written_the_run_waits_in_its_parts(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with track("p", settings=settings, sources=steady_sources()) as run:
+        time.sleep(0.1)
+        obstacle = settings.spool_dir / "runs" / str(run.run_id) / "seq.new"
+        wait_until(obstacle.parent.exists)
+        obstacle.mkdir()  # Like a disk that is full by now.
+    wait_until(lambda: f"run {run.run_id} waits in the spool" in caplog.text)
+    assert "Traceback" not in caplog.text
+    assert [part.status for part in Spool(settings.spool_dir).parts(run.run_id)] == ["completed"]

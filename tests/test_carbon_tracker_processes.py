@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,11 +11,13 @@ import pytest
 
 from carbon import delivery
 from carbon.client import Client
+from carbon.run_id import new_run_id
 from carbon.schema import RunReport
 from carbon.settings import Settings
 from carbon.spool import Spool
+from carbon.tracker import track
 from tests.fixtures.api import LiveApi
-from tests.fixtures.tracking import joules, wait_until
+from tests.fixtures.tracking import joules, steady_sources, wait_until
 
 SCRIPT = """
 import os, sys, time
@@ -263,3 +266,23 @@ def test_a_run_too_short_for_the_processor_to_be_found_out_spares_the_next_one_t
     script = "import carbon\nwith carbon.track('p'): pass"
     subprocess.run([sys.executable, "-c", script], env=tracked_env, check=True, timeout=60)
     wait_until((settings.spool_dir / "host.json").exists, timeout_s=60)
+
+
+def test_without_a_spool_the_first_process_of_a_node_reports_for_all(
+    live_api: LiveApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    unusable = live_api.settings.model_copy(update={"spool_dir": tmp_path / "file" / "spool"})
+    monkeypatch.setenv("CARBON_RUN_ID", str(new_run_id()))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    for rank in ("1", "0"):
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        with track("p", settings=unusable, sources=steady_sources([300.0])) as run:
+            time.sleep(0.1)
+        assert run._recorder.delivered.wait(20)
+    with Client(live_api.settings) as client:
+        report = client.run(run.run_id)
+    assert report.energy_kwh is not None
+    assert report == run.report
