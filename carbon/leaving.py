@@ -8,9 +8,10 @@ interpreter's end waits a moment for that, and nobody begins with it any more.
 
 import atexit
 import os
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 WAIT_S = 2.0
 """How long the end of the process waits at most for threads that are at work."""
@@ -47,6 +48,21 @@ def _leave() -> None:
     with _changed:
         _is_leaving = True
         _changed.wait_for(lambda: not _at_work, WAIT_S)
+    _end_by_interrupt_again()
+
+
+def _end_by_interrupt_again() -> None:
+    """Let a process that Ctrl-C has ended still end by SIGINT, not by exit code 1.
+
+    CPython notes that an interrupt went unhandled when it leaves a piece of source that is run, and
+    forgets it when it runs another one (`run_eval_code_obj` in Python/pythonrun.c). Modules that
+    are imported late run such pieces, to make their dataclasses for example. A shell's loop over
+    trainings stops at the one and goes on after the other.
+    """
+    is_interactive = hasattr(sys, "ps1") or sys.flags.inspect
+    if getattr(sys, "last_type", None) is KeyboardInterrupt and not is_interactive:
+        with suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")
 
 
 def _begin_anew() -> None:

@@ -1,6 +1,7 @@
 """`carbon.track`: the context manager around a training."""
 
 import atexit
+import contextlib
 import functools
 import inspect
 import logging
@@ -319,9 +320,11 @@ def _why(error: ValidationError) -> str:
 def _await_deliveries() -> None:
     """Give the deliveries of ended runs a bounded while at the end of the process."""
     give_up_s = time.monotonic() + EXIT_WAIT_S
-    for recorder in list(_undelivered):
-        if recorder.is_stopping:
-            recorder.delivered.wait(max(give_up_s - time.monotonic(), 0.0))
+    # Who presses Ctrl-C now wants to leave, and the run waits in the spool.
+    with contextlib.suppress(KeyboardInterrupt):
+        for recorder in list(_undelivered):
+            if recorder.is_stopping:
+                recorder.delivered.wait(max(give_up_s - time.monotonic(), 0.0))
 
 
 def _await_at_exit(recorder: Recorder) -> None:

@@ -30,6 +30,9 @@ with carbon.track("digits", strategy={strategy!r}, sources=steady_sources([300.0
     {then}
 """
 
+# As from a terminal, also where the tests' own shell ignores it.
+INTERRUPT = "from signal import *; signal(SIGINT, default_int_handler); raise_signal(SIGINT)"
+
 
 def start(env: dict[str, str], then: str = "pass") -> "subprocess.Popen[str]":
     return subprocess.Popen(
@@ -72,6 +75,7 @@ def the_report(settings: Settings) -> RunReport:
         ("pass", 0, "completed"),
         ("sys.exit(3)", 3, "failed"),
         ("raise ValueError('mine')", 1, "failed"),
+        (INTERRUPT, -2, "interrupted"),
         ("time.sleep(0.2); os._exit(7)", 7, "interrupted"),
         ("time.sleep(0.2); os.kill(os.getpid(), 9)", -9, "interrupted"),
         ("time.sleep(0.2); os.kill(os.getpid(), 15)", -15, "interrupted"),
