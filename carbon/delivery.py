@@ -14,6 +14,7 @@ from carbon.leaving import at_work
 from carbon.merge import merge
 from carbon.part import Part, Started
 from carbon.schema import RunReport
+from carbon.series import PartSeries
 from carbon.spool import Spool, is_held
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ def _settle(spool: Spool, run_id: UUID, parts: Sequence[Part], above: int = 0) -
     return report
 
 
-def split(parts: Sequence[Part], report: RunReport) -> list[RunReport]:
+def split(
+    parts: Sequence[Part], report: RunReport, series: Sequence[PartSeries] = ()
+) -> list[RunReport]:
     """Return what the API is sent of a run: `report`, the merge of `parts`, or a share a node.
 
     A run that has several nodes, or that was restarted and may have been elsewhere before, need not
@@ -80,7 +83,9 @@ def split(parts: Sequence[Part], report: RunReport) -> list[RunReport]:
     shares = []
     for hostname in sorted({part.started.hostname for part in parts}):
         own = [part for part in parts if part.started.hostname == hostname]
-        shares.append(merge(own, report.seq).model_copy(update={"reporter": hostname}))
+        recorded = [one for one in series if one.hostname == hostname]
+        share = merge(own, report.seq, recorded)
+        shares.append(share.model_copy(update={"reporter": hostname}))
     return shares
 
 
@@ -129,7 +134,8 @@ def _deliver_one(spool: Spool, client: "Client", run_id: UUID, outcome: Outcome)
         if report is None:
             return  # Delivered by somebody else in the meantime, or not yet begun.
         with at_work():
-            documents = [share.model_dump_json() for share in split(parts, report)]
+            shares = split(parts, report, spool.series(run_id))
+            documents = [share.model_dump_json() for share in shares]
         for document in documents:
             client.put_document(run_id, document)
     except ValidationError as error:

@@ -12,9 +12,11 @@ from carbon.delivery import split
 from carbon.merge import merge
 from carbon.part import EpochEnded, Part
 from carbon.schema import EpochReport, NodeReport, RunReport
+from carbon.series import RecordedSeries
 from carbon.shares import counted, interrupted, merge_reports
 from tests.factories import make_report, run_id_at
 from tests.test_carbon_merge import KWH, part
+from tests.test_carbon_series_merge import recorded, steady
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RUN_ID = run_id_at(NOON)
@@ -205,6 +207,16 @@ def test_shares_from_one_spool_or_from_two_are_the_same_and_make_the_same_run() 
     run, report = merge_reports(together), merge(parts, 2)
     bands = {name: None for name in RunReport.model_fields if name.endswith("uncertainty")}
     assert run.model_copy(update=bands) == report.model_copy(update=bands)
+
+
+def test_every_node_sends_the_series_that_it_has_recorded() -> None:
+    parts = on_nodes(two_nodes(), 2)
+    series = [
+        recorded(RecordedSeries("cpu_power", None, steady(60.0, 0.0, 4.0)), hostname=hostname)
+        for hostname in ("node-1", "node-2")
+    ]
+    sent = split(parts, merge(parts, 1, series), series)
+    assert [len(node.series) for share in sent for node in share.nodes] == [1, 1]
 
 
 def test_a_run_that_was_restarted_may_have_been_elsewhere_before() -> None:
