@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from carbon.client import Client
 from carbon.schema import Totals
-from tests.fixtures.api import serving
+from tests.fixtures.api import LiveApi, serving
 from tests.fixtures.browser import Watch, open_page, settled, showing
 from tests.reports import ODD_NAME, ODD_RUN, other_projects, recorded_run, scaling_study
 from ui import data, wording
@@ -308,9 +308,32 @@ def test_what_a_run_recorded_over_time_is_drawn(ledger: Ledger, page: Page) -> N
         chart = section.locator("[data-testid=stVegaLiteChart]").filter(has_text=title)
         chart.scroll_into_view_if_needed()
         expect(chart.locator("svg.marks")).to_be_visible()
+    # Few devices are told of at once.
+    expect(page.locator("[data-table=devices]")).to_be_visible()
     open_page(page, ledger.view(project="unmeasured"))
     expect(page.locator(".st-key-series")).to_contain_text("Nothing was recorded over time.")
     expect(page.locator(".st-key-series code")).to_have_text("CARBON_SERIES=all")
+
+
+def test_many_devices_stay_folded_until_they_are_asked_for(
+    live_api: LiveApi, live_ui: str, page: Page
+) -> None:
+    with Client(live_api.settings) as client:
+        client.put_run(recorded_run(gpus=16, points=2))
+    open_page(page, f"{live_ui}/?project=recorded")
+    devices = page.locator("[data-table=devices]")
+    expect(devices).not_to_be_visible()
+    page.get_by_text("16 devices", exact=True).click()
+    expect(devices).to_be_visible()
+    expect(devices.locator("tbody tr")).to_have_count(16)
+
+
+def test_amounts_too_small_to_tell_have_no_band(ledger: Ledger, page: Page) -> None:
+    open_page(page, ledger.view(project="many"))
+    card = page.locator("[data-figure=equivalent-car_km]")
+    expect(card).to_contain_text("last run: less than 1 cm")
+    expect(card).not_to_contain_text("±")
+    expect(page.locator("[data-figure=equivalent-smartphone_charges]")).to_contain_text("±")
 
 
 @pytest.mark.parametrize(

@@ -42,14 +42,23 @@ def test_figures_of_a_running_run_grow_and_its_end_is_seen(
         expect(page.get_by_text("so far: the run goes on").first).to_be_visible()
         expect(page.get_by_text("1 run is running now")).to_be_visible()
         shows(page, "energy", 1.0)
+        sources = page.locator("details.cl-details")
+        sources.locator("summary").click()
         client.put_run(going_on(2, 2.0, first))
         shows(page, "energy", 2.0)
         shows(page, "run-energy", 2.0)
+        # Nothing on the page contradicts the new figures.
+        expect(page.locator("[data-table=nodes]")).to_contain_text("2 kWh", timeout=PATIENCE_MS)
+        (km,) = [e for e in client.summary("digits").equivalents if e.key == "car_km"]
+        shows(page, "equivalent-car_km", km.amount)
+        expect(sources).to_have_attribute("open", "")
+        expect(page.get_by_text("Its series arrive with the run's end.")).to_be_visible()
         client.put_run(make_report(run_id=first.run_id, seq=3, status="interrupted", name="mine"))
         expect(status).to_have_text("interrupted", timeout=PATIENCE_MS)
         shows(page, "run-energy", 0.003)
         expect(page.get_by_text("One run, interrupted")).to_be_visible()
         expect(page.get_by_text("running now")).to_have_count(0)
+        expect(page.locator(".st-key-series code")).to_have_text("carbon sync")
     assert watch.complaints == []
 
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from carbon.schema import ProjectTotals, Summary
 from ui import data, elements, refresh, wording
-from ui.pages import totals
+from ui.pages import equivalents, totals
 
 LINES_AT_MOST = 50
 
@@ -28,11 +28,7 @@ def render(projects: Sequence[ProjectTotals]) -> None:
             totals.standing(summary),
             is_running=totals.running(summary) > 0,
         )
-        if summary.equivalents:
-            elements.show(
-                elements.heading("As much as", "The same CO₂-equivalent in everyday terms."),
-                totals.equivalents(summary.equivalents),
-            )
+        equivalents.show_sources(summary.equivalents)
         elements.show(
             elements.heading("Projects", "The most recently used first. Open one for its details."),
             _projects(projects[:LINES_AT_MOST]),
@@ -48,9 +44,10 @@ def render(projects: Sequence[ProjectTotals]) -> None:
 
 
 def _totals(summary: Summary) -> str:
-    """Show the totals and return how the runs stand."""
+    """Show the totals with their equivalents, and return how the runs stand."""
     elements.show(elements.figures(totals.total_figures(summary)))
     totals.show_running(summary)
+    equivalents.show(summary)
     return totals.standing(summary)
 
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from carbon.schema import RunFields, Summary
 from ui import data, elements, frames, refresh, wording
-from ui.pages import history, places, run, speedup, totals
+from ui.pages import equivalents, history, places, run, speedup, totals
 
 
 def render(project: str) -> None:
@@ -22,13 +22,7 @@ def render(project: str) -> None:
             totals.standing(summary),
             is_running=totals.running(summary) > 0,
         )
-        if summary.equivalents:
-            elements.show(
-                elements.heading("As much as", "The CO₂-equivalent above in everyday terms."),
-                totals.equivalents(
-                    summary.equivalents, summary.last_run_equivalents if summary.runs > 1 else ()
-                ),
-            )
+        equivalents.show_sources(summary.equivalents)
         speedup.render(data.tradeoff(project))
         runs = data.newest_runs(project)
         if runs:
@@ -40,10 +34,10 @@ def render(project: str) -> None:
 
 
 def _totals(summary: Summary) -> str:
-    """Show the totals and the last run, and return how the runs stand."""
+    """Show the totals, the last run and their equivalents, and return how the runs stand."""
     with st.container(key="totals"):
         last = summary.last_run
-        name = f"All {summary.runs:,} runs"
+        name = "Both runs" if summary.runs == 2 else f"All {summary.runs:,} runs"
         if summary.runs == 1 and last is not None:
             name = f"One run, {last.status}"
         elements.show(elements.figures(totals.total_figures(summary), name))
@@ -51,6 +45,7 @@ def _totals(summary: Summary) -> str:
             figures = totals.run_figures(last, "last-run")
             elements.show(elements.figures(figures, f"Last run, {last.status}"))
         totals.show_running(summary)
+    equivalents.show(summary, beside_last_run=True)
     return totals.standing(summary)
 
 

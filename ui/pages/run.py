@@ -13,6 +13,8 @@ from ui.charts.history import epochs_chart, metric_chart
 from ui.pages import series, totals
 
 METRICS_AT_MOST = 4
+DEVICES_UNFOLDED = 8
+NO_BREAK = "\N{NO-BREAK SPACE}"
 RAW_CHARACTERS_AT_MOST = 200_000
 _SERIES = {"nodes": {"__all__": {"series"}}}
 _COMPONENTS = ("gpu", "cpu", "ram")
@@ -54,10 +56,9 @@ def _show(run: RunReport) -> None:
     )
     _charts(run)
     series.render(run)
-    elements.show(elements.subheading("Nodes and devices"), _nodes(run.nodes))
-    for node in run.nodes:
-        if node.devices:
-            elements.show(_devices(node))
+    refresh.following(
+        lambda: _parts(data.run(run.run_id)), run.status, is_running=run.status == "running"
+    )
     with st.container(key="run-facts"):
         elements.show(
             elements.columns(
@@ -80,6 +81,22 @@ def _figures(run: RunReport) -> str:
         elements.figures(totals.run_figures(run, "run")),
         _components(run),
     )
+    return run.status
+
+
+def _parts(run: RunReport) -> str:
+    """Show what each node and device drew, and return the run's status.
+
+    Many devices stay folded: each is several lines high on a narrow screen.
+    """
+    elements.show(elements.subheading("Nodes and devices"), _nodes(run.nodes))
+    tables = [_devices(node) for node in run.nodes if node.devices]
+    devices = sum(len(node.devices) for node in run.nodes)
+    if devices <= DEVICES_UNFOLDED:
+        elements.show(*tables)
+    else:
+        with st.expander(f"{devices:,} devices", icon=":material/memory:"):
+            elements.show(*tables)
     return run.status
 
 
@@ -109,7 +126,8 @@ def _components(run: RunReport) -> elements.Markup:
 def _band(energy_kwh: float | None, relative: float | None) -> str:
     if energy_kwh is None or relative is None:
         return "–" if energy_kwh is None else wording.uncertainty(None)
-    return f"{wording.energy_band(energy_kwh, relative)} ({wording.percent(relative)})"
+    share = wording.percent(relative).replace(" ", NO_BREAK)
+    return f"{wording.energy_band(energy_kwh, relative)} ({share})"
 
 
 def _above_idle(part: ComponentEnergy) -> str:
@@ -138,10 +156,12 @@ def _charts(run: RunReport) -> None:
         for name, color in zip(shown, (theme.BLUE, theme.VERMILLION) * 2, strict=False)
     ]
     with st.container(key="epoch-charts"):
-        columns = st.columns(2) if len(charts) > 1 else [st.container()]
-        for position, chart in enumerate(charts):
-            with columns[position % len(columns)]:
-                st.altair_chart(chart, key=f"epoch-chart-{position}")
+        # In rows, so that on a phone, where columns stand below each other, the order is the same.
+        for first in range(0, len(charts), 2):
+            columns = st.columns(2) if len(charts) > 1 else [st.container()]
+            for position, column in zip(range(first, len(charts))[:2], columns, strict=False):
+                with column:
+                    st.altair_chart(charts[position], key=f"epoch-chart-{position}")
     if len(names) > len(shown):
         hidden = ", ".join(names[len(shown) :])
         elements.show(

@@ -17,6 +17,14 @@ def render(run: RunReport) -> None:
             _charts(frame)
         elif run.status == "running":
             elements.show(elements.paragraph("Its series arrive with the run's end."))
+        elif run.status == "interrupted":
+            elements.show(
+                elements.instruction(
+                    "No series has arrived: a run sends them at its end, and this one was "
+                    "interrupted. What its machine kept is delivered by `carbon sync` there, or "
+                    "with the next run that is tracked on it."
+                )
+            )
         else:
             elements.show(
                 elements.instruction(

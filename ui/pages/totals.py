@@ -1,20 +1,13 @@
-"""Totals and equivalents, which both pages show."""
+"""Totals, which both pages show."""
 
 from collections.abc import Sequence
 
 import streamlit as st
 
-from carbon.schema import Equivalent, PlaceTotals, RunFields, Summary, Totals
+from carbon.schema import PlaceTotals, RunFields, Summary, Totals
 from ui import elements, wording
 from ui.elements import Figure, Markup
 
-_ICONS = {
-    "household_week": "house",
-    "car_miles": "car",
-    "car_km": "car",
-    "tv_hours": "tv",
-    "smartphone_charges": "phone",
-}
 ONE_STDEV = "one standard deviation"
 NO_PLACE = "unknown, as no run says where it ran: set CARBON_COUNTRY_ISO_CODE"
 
@@ -128,35 +121,6 @@ def run_figures(run: RunFields, prefix: str) -> list[Figure]:
     ]
 
 
-def equivalents(items: Sequence[Equivalent], of_last: Sequence[Equivalent] = ()) -> Markup:
-    """Make the everyday equivalents with icons and sources, the last run's beside them."""
-    last = {item.key: _with_band(item) for item in of_last}
-    cards = elements.cards(
-        Figure(
-            f"equivalent-{item.key}",
-            item.label,
-            item.text,
-            item.amount,
-            [
-                *([f"± {item.uncertainty_text}"] if item.uncertainty_text else []),
-                *([f"last run: {last[item.key]}"] if item.key in last else []),
-            ],
-            icon=_ICONS.get(item.key, "leaf"),
-        )
-        for item in items
-    )
-    names = dict.fromkeys(item.source.split(":")[0] for item in items)
-    sources = elements.details(
-        f"Sources: {'; '.join(names)}",
-        [
-            f"{item.text} {item.label}: {wording.mass(item.factor_kg)} CO₂e per {item.unit}. "
-            f"{item.source} ({item.year or 'year not given'})."
-            for item in items
-        ],
-    )
-    return Markup(cards + sources)
-
-
 def places(items: Sequence[PlaceTotals]) -> Markup:
     """Make the table of where runs drew their electricity."""
     most = max((item.energy_kwh or 0.0 for item in items), default=0.0)
@@ -236,10 +200,6 @@ def _idle_of_all(totals: Totals) -> float | None:
     if totals.runs_without_idle_energy > totals.runs_without_energy:
         return None
     return totals.idle_energy_kwh
-
-
-def _with_band(item: Equivalent) -> str:
-    return item.text if item.uncertainty_text is None else f"{item.text} ± {item.uncertainty_text}"
 
 
 def _shares(run: Totals | RunFields) -> list[str]:
