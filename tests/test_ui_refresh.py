@@ -3,7 +3,7 @@
 from playwright.sync_api import Page, expect
 
 from carbon.client import Client
-from carbon.schema import RunReport
+from carbon.schema import EpochReport, RunReport
 from tests.factories import make_report
 from tests.fixtures.api import LiveApi
 from tests.fixtures.browser import Watch, open_page
@@ -22,6 +22,7 @@ def going_on(seq: int, energy_kwh: float, first: RunReport | None = None) -> Run
         live_interval_s=3600,
         cpu_energy_kwh=energy_kwh,
         ram_energy_kwh=None,
+        epochs=[EpochReport(index=i, duration_s=20.0, energy_kwh=1.0) for i in range(seq)],
     )
 
 
@@ -49,6 +50,7 @@ def test_figures_of_a_running_run_grow_and_its_end_is_seen(
         shows(page, "run-energy", 2.0)
         # Nothing on the page contradicts the new figures.
         expect(page.locator("[data-table=nodes]")).to_contain_text("2 kWh", timeout=PATIENCE_MS)
+        expect(page.get_by_text("2 epochs", exact=True)).to_be_visible(timeout=PATIENCE_MS)
         (km,) = [e for e in client.summary("digits").equivalents if e.key == "car_km"]
         shows(page, "equivalent-car_km", km.amount)
         expect(sources).to_have_attribute("open", "")

@@ -54,7 +54,9 @@ def _show(run: RunReport) -> None:
     refresh.following(
         lambda: _figures(data.run(run.run_id)), run.status, is_running=run.status == "running"
     )
-    _charts(run)
+    refresh.following(
+        lambda: _charts(data.run(run.run_id)), run.status, is_running=run.status == "running"
+    )
     series.render(run)
     refresh.following(
         lambda: _parts(data.run(run.run_id)), run.status, is_running=run.status == "running"
@@ -92,9 +94,9 @@ def _parts(run: RunReport) -> str:
     elements.show(elements.subheading("Nodes and devices"), _nodes(run.nodes))
     tables = [_devices(node) for node in run.nodes if node.devices]
     devices = sum(len(node.devices) for node in run.nodes)
-    if devices <= DEVICES_UNFOLDED:
+    if 0 < devices <= DEVICES_UNFOLDED:
         elements.show(*tables)
-    else:
+    elif devices:
         with st.expander(f"{devices:,} devices", icon=":material/memory:"):
             elements.show(*tables)
     return run.status
@@ -138,14 +140,15 @@ def _above_idle(part: ComponentEnergy) -> str:
     return totals.above_idle(part.energy_kwh, part.idle_energy_kwh)
 
 
-def _charts(run: RunReport) -> None:
+def _charts(run: RunReport) -> str:
+    """Show the epochs so far, and return the run's status."""
     if not run.epochs:
         elements.show(
             elements.paragraph(
                 "No epochs were recorded: wrap the loop in run.epochs(…) to see them."
             )
         )
-        return
+        return run.status
     elements.show(elements.subheading(f"{wording.count(len(run.epochs), 'epoch').capitalize()}"))
     metrics = frames.metrics(run.epochs)
     names = list(dict.fromkeys(metrics["metric"]))
@@ -167,6 +170,7 @@ def _charts(run: RunReport) -> None:
         elements.show(
             elements.paragraph(f"Also logged, in the raw report below: {hidden}.", "caption")
         )
+    return run.status
 
 
 def _nodes(nodes: Sequence[NodeReport]) -> elements.Markup:
