@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.db import open_database
 from carbon.errors import SettingsError
+from carbon.schema import SCHEMA_VERSION
 from tests.factories import make_report
 from tests.fixtures.api import api_settings
 
@@ -108,7 +109,7 @@ def test_a_full_disk_is_said_and_stores_nothing(tmp_path: Path) -> None:
 def test_health_is_a_problem_where_the_table_is_gone(
     api_app: FastAPI, api_client: TestClient
 ) -> None:
-    assert api_client.get("/healthz").json() == {"status": "ok", "schema_version": 1}
+    assert api_client.get("/healthz").json() == {"status": "ok", "schema_version": SCHEMA_VERSION}
     with api_app.state.engine.begin() as connection:
         connection.execute(text("DROP TABLE runs"))
     answer = api_client.get("/healthz")
