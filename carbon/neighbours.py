@@ -114,7 +114,8 @@ class Neighbours:
             return
         try:
             changed_ns = self._folder.stat().st_mtime_ns
-            if changed_ns == self._seen_ns and all(card.left_s for card in self.others):
+            have_left = all(c.left_s and now_s - c.left_s <= KEPT_S for c in self.others)
+            if changed_ns == self._seen_ns and have_left:
                 return  # Nobody has come since, and nobody is there.
             found = [path for path in self._folder.iterdir() if path.suffix == ".json"]
         except OSError:

@@ -1,5 +1,6 @@
 """The end of a run: safe at once, exact a moment later."""
 
+import logging
 import random
 import time
 
@@ -151,6 +152,7 @@ def test_saying_it_again_changes_no_other_part_of_the_run(settings: Settings) ->
 def test_where_no_report_can_be_written_the_run_waits_in_its_parts(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "carbon")
     with track("p", settings=settings, sources=steady_sources()) as run:
         time.sleep(0.1)
         obstacle = settings.spool_dir / "runs" / str(run.run_id) / "seq.new"
