@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from carbon import delivery, reachability
 from carbon.errors import CarbonError, SpoolError
-from carbon.follow import Follower
+from carbon.running_parts import RunningParts
 from carbon.journal import Journal
 from carbon.leaving import at_work
 from carbon.merge import merge
@@ -56,7 +56,7 @@ class Live:
         self._numbering = threading.Lock()
         self._given_seq = 0
         self._claim: HeldFile | None = None
-        self._follower = Follower(spool, self._run_id)
+        self._follower = RunningParts(spool, self._run_id)
         self._client: Client | None = None
         self._told: dict[str | None, RunReport] = {}
         self._failures = 0

@@ -179,7 +179,7 @@ class Metering:
 
         A host's estimate averages the load since the last reading: short stretches are noise.
         """
-        now_s = time.monotonic()
+        now_s = self._clock()
         for window in self.windows.values():
             if hosts_too or window.meter.component == "gpu" or window.next_poll_s <= now_s:
                 window.read()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from carbon.follow import Follower
+from carbon.running_parts import RunningParts
 from carbon.part import EpochEnded, Event, Sampled, Started, to_line
 from carbon.run_id import new_run_id
 from carbon.spool import HeldFile, Spool, encode
@@ -24,7 +24,7 @@ def open_part(spool: Spool, name: str = "one") -> tuple[HeldFile, list[Event]]:
 
 
 def test_what_is_followed_is_what_a_fresh_look_sees(spool: Spool) -> None:
-    follower = Follower(spool, RUN_ID)
+    follower = RunningParts(spool, RUN_ID)
     assert follower.parts() == []
     held, events = open_part(spool)
     for event in events:
@@ -41,7 +41,7 @@ def test_what_is_followed_is_what_a_fresh_look_sees(spool: Spool) -> None:
 
 
 def test_a_line_that_is_half_written_is_read_once_it_is_whole(spool: Spool) -> None:
-    follower = Follower(spool, RUN_ID)
+    follower = RunningParts(spool, RUN_ID)
     held, events = open_part(spool)
     held.append(encode(events[:-1]))
     line = to_line(Sampled(9.0, {"cpu": 1e3}, {}, {}))
@@ -56,7 +56,7 @@ def test_a_line_that_is_half_written_is_read_once_it_is_whole(spool: Spool) -> N
 
 
 def test_a_part_that_was_rewritten_or_begun_anew_is_read_anew(spool: Spool) -> None:
-    follower = Follower(spool, RUN_ID)
+    follower = RunningParts(spool, RUN_ID)
     held, events = open_part(spool)
     held.append(encode([*events[:-1], *([events[-2]] * 50)]))
     assert len(follower.parts()) == 1

@@ -9,7 +9,7 @@ from carbon.part import Part, Started, from_line
 from carbon.spool import Spool, is_held
 
 
-class Follower:
+class RunningParts:
     """The parts of a run in a spool, as they stand each time they are asked for."""
 
     def __init__(self, spool: Spool, run_id: UUID) -> None:
