@@ -50,6 +50,11 @@ class Curve:
         return self._times_s[self._final_count - 1] if self._final_count else None
 
     @property
+    def end_j(self) -> float | None:
+        """What the last final reading showed."""
+        return self._energies_j[self._final_count - 1] if self._final_count else None
+
+    @property
     def is_known(self) -> bool:
         """Whether there are readings enough for `at` to answer."""
         return len(self._times_s) > 1
@@ -83,10 +88,11 @@ class Curve:
 
     def _between(self, t_s: float) -> float:
         times, energies = self._times_s, self._energies_j
-        t_s = min(max(t_s, times[0]), times[-1])  # Rounding may have led out of them.
+        if t_s <= times[0]:  # Rounding may have led out of them, here and at the other end.
+            return energies[0]
+        if t_s >= times[-1]:
+            return energies[-1]
         after = bisect_left(times, t_s)
-        if times[after] == t_s:
-            return energies[after]
         fraction = (t_s - times[after - 1]) / (times[after] - times[after - 1])
         # Never above the next reading, which rounding alone would allow.
         rise = fraction * (energies[after] - energies[after - 1])

@@ -49,6 +49,8 @@ class Epochs:
         What has to wait for its energy is said without it, in case the process is killed; at the
         end of the run everything is said, as well as it is known.
         """
+        if not self._waiting and self._open is self._said_open:
+            return []
         read_s, final_s = metering.read_until_s, metering.final_until_s
         if metering.host_is_opening:
             read_s = final_s = 0.0  # The host's meters will tell of what was before they opened.

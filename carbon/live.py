@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from carbon import delivery, reachability
 from carbon.errors import CarbonError, SpoolError
-from carbon.running_parts import RunningParts
 from carbon.journal import Journal
 from carbon.leaving import at_work
 from carbon.merge import merge
+from carbon.running_parts import RunningParts
 from carbon.schema import RunReport
 from carbon.settings import Settings
 from carbon.spool import HeldFile, Spool

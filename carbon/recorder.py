@@ -37,6 +37,10 @@ OPENING_WAIT_S = 30.0
 
 FOLLOWED_KEPT_S = 30.0
 """How long readings are kept for epochs of other processes, which are heard of late."""
+
+FORGET_SAMPLES = 8
+"""After so many samples the readings that no epoch needs are freed; not at each, it takes time."""
+
 FOLLOW_WAIT_S = 0.3
 """How long the energy at the end of a run is found out at most, off the training thread."""
 
@@ -104,6 +108,7 @@ class Recorder:
         self._stop: _Stop | None = None
         self._epochs = Epochs()
         self._sampled_s = began_s
+        self._forgot_s = began_s
         self._edge_s = began_s  # When an epoch's end was last read.
         self._has_edge = False
         self._thread = threading.Thread(target=self._run, name="carbon-recorder", daemon=True)
@@ -250,7 +255,10 @@ class Recorder:
         self._journal.say(self._metering.claim(now_s))
 
     def _forget(self, now_s: float) -> None:
-        """Free the readings that no epoch will need."""
+        """Free the readings that no epoch will need, now and then."""
+        if now_s - self._forgot_s < FORGET_SAMPLES * self._settings.sample_interval_s:
+            return
+        self._forgot_s = now_s
         kept_s = 2 * self._settings.sample_interval_s
         needed = self._epochs.needed_s()
         if self._follower is not None:

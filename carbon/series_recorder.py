@@ -56,7 +56,8 @@ class SeriesRecorder:
         self._interval_s = interval_s
         self._open_host_readings = open_host_readings
         self._series: dict[tuple[SeriesName, str | None], Series] = {}
-        self._metered_until_s: dict[tuple[SeriesName, str | None], float] = {}
+        self._powers: dict[tuple[SeriesName, str | None], list[MeterWindow]] = {}
+        self._grouped_count = 0
         self._sensors: dict[str, BoardSensors | None] = {}
         self._host: HostReadings | None = None
         self._host_since_s: float | None = None
@@ -72,7 +73,7 @@ class SeriesRecorder:
         if not self._works:
             return
         try:
-            self._sample_powers(metering.windows.values(), until_s)
+            self._sample_powers(metering.windows, until_s)
             if "gpu_utilization" in self._chosen:
                 self._sample_utilization(metering.windows.values(), from_s, until_s)
             if self._host_since_s is None and metering.holds_host:
@@ -110,26 +111,31 @@ class SeriesRecorder:
             ],
         )
 
-    def _sample_powers(self, windows: Iterable[MeterWindow], until_s: float) -> None:
+    def _sample_powers(self, windows: Mapping[str, MeterWindow], until_s: float) -> None:
         """Record the mean power up to the last reading, which may be a little before the sample."""
-        metered: dict[tuple[SeriesName, str | None], list[MeterWindow]] = {}
+        if self._grouped_count != len(windows):
+            self._grouped_count = len(windows)
+            self._group(windows.values())
+        for (name, uuid), together in self._powers.items():
+            stretches = [s for w in together if (s := w.newly_metered(until_s)) is not None]
+            # A device that is lost keeps its energy as it was; what it draws is unknown, not 0 W.
+            is_lost = not any(s.energy_j for s in stretches) and any(
+                window.meter.note for window in together
+            )
+            if len(stretches) == len(together) and not is_lost:
+                # Of several, as the sockets of a host, all are read at once, to a millisecond.
+                from_s, to_s = stretches[0].from_s, stretches[0].until_s
+                power_w = sum(s.energy_j / (s.until_s - s.from_s) for s in stretches)
+                self._add(name, uuid, from_s, to_s, power_w)
+
+    def _group(self, windows: Iterable[MeterWindow]) -> None:
+        """Find out whose power is recorded by which name; no meter is ever taken away."""
+        self._powers.clear()
         for window in windows:
             name, device = _POWERS[window.meter.component], window.meter.device
             if name in self._chosen and is_of_device(name) == (device is not None):
-                metered.setdefault((name, device.uuid if device else None), []).append(window)
-        for (name, uuid), together in metered.items():
-            since_s = min(window.since_s for window in together)
-            from_s = self._metered_until_s.get((name, uuid), since_s)
-            to_s = min(until_s, *(window.covers_until_s for window in together))
-            if to_s <= from_s:
-                continue
-            self._metered_until_s[name, uuid] = to_s
-            energies = [window.energy_j(from_s, to_s) for window in together]
-            known = [energy_j for energy_j in energies if energy_j is not None]
-            # A device that is lost keeps its energy as it was; what it draws is unknown, not 0 W.
-            is_lost = not any(known) and any(window.meter.note for window in together)
-            if len(known) == len(energies) and not is_lost:
-                self._add(name, uuid, from_s, to_s, sum(known) / (to_s - from_s))
+                key = name, device.uuid if device else None
+                self._powers.setdefault(key, []).append(window)
 
     def _sample_utilization(
         self, windows: Iterable[MeterWindow], from_s: float, until_s: float

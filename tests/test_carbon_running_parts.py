@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from carbon.running_parts import RunningParts
 from carbon.part import EpochEnded, Event, Sampled, Started, to_line
 from carbon.run_id import new_run_id
+from carbon.running_parts import RunningParts
 from carbon.spool import HeldFile, Spool, encode
 from tests.test_carbon_part import EVENTS, STARTED
 

@@ -89,16 +89,6 @@ def test_epochs_are_windows_of_the_run(tracked: Track) -> None:
     assert report.metrics == {"loss": 1 / 3, "accuracy": 0.9}
 
 
-def test_an_epoch_longer_than_readings_are_kept_has_its_energy(tracked: Track) -> None:
-    with tracked("digits", sources=steady_sources([300.0])) as run:
-        for _ in run.epochs(range(2)):
-            time.sleep(1.5)
-    assert len(run.report.epochs) == 2
-    for epoch in run.report.epochs:
-        assert epoch.energy_kwh is not None
-        assert units.joules_from_kwh(epoch.energy_kwh) == pytest.approx(370 * epoch.duration_s)
-
-
 def test_epochs_count_on_over_several_loops_and_a_break_counts(tracked: Track) -> None:
     with tracked() as run:
         for epoch in run.epochs(range(10)):
