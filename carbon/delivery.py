@@ -95,6 +95,14 @@ def as_share(started: Started, report: RunReport) -> RunReport:
     return report.model_copy(update={"reporter": reporter})
 
 
+def as_inner_share(started: Started, report: RunReport) -> RunReport:
+    """Return the report of a part as what it adds to that of the `carbon run` around it.
+
+    That one tells of the node, and has measured it.
+    """
+    return report.model_copy(update={"reporter": started.part_name, "nodes": []})
+
+
 def _is_shared(started: Started) -> bool:
     return started.n_nodes > 1 or started.attempt > 0
 

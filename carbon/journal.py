@@ -70,10 +70,10 @@ class Journal:
             self.close()
             self._backlog = self.part.events()
 
-    def report(self, seq: int = 0) -> RunReport:
-        """Return the report of this part alone."""
+    def report(self, seq: int = 0, others: Sequence[Part] = ()) -> RunReport:
+        """Return the report of this part as it is in memory, alone or together with `others`."""
         with self._lock:
-            return merge([self.part], seq, [self.series] if self.series else [])
+            return merge([self.part, *others], seq, [self.series] if self.series else [])
 
     def write_series(self, series: PartSeries) -> None:
         """Put the series beside the part, where that is in the spool.

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import NoReturn
 from uuid import UUID
 
-from carbon import run_id, topology
+from carbon import enclosing_run, run_id, topology
 from carbon.errors import CommandError, SpoolError
 from carbon.metering import machine_sources
 from carbon.naming import name_run
@@ -59,6 +59,7 @@ def run(command: Sequence[str], spec: RunSpec, settings: Settings) -> NoReturn:
     environ = {
         **os.environ,
         run_id.VARIABLE: str(the_run),
+        enclosing_run.VARIABLE: enclosing_run.this_process(place.hostname),
         # The same one even where the command reads another pyproject.toml.
         "CARBON_SPOOL_DIR": str(settings.spool_dir),
     }

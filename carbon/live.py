@@ -51,7 +51,7 @@ class Live:
         self._settings = settings
         self._interval_s = settings.live_interval_s
         self._is_first_on_node = topology.local_rank == 0
-        self._is_alone = topology.world_size == 1
+        self._is_alone = topology.world_size == 1 and topology.carbon_run_pid is None
         self._stopped = threading.Event()
         self._numbering = threading.Lock()
         self._given_seq = 0

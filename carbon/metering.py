@@ -292,8 +292,9 @@ class Metering:
             # Nodes may share the spool, and each has a host to measure.
             held = self._spool.claim(self._run_id, f"{self._topology.hostname}-{key}")
         except SpoolError:
-            # Without a spool processes cannot agree; the first of a node then reads all of it.
-            if self._topology.local_rank != 0:
+            # Without a spool processes cannot agree; the first of a node then reads all of it,
+            # or the `carbon run` around them.
+            if self._topology.local_rank != 0 or self._topology.is_measured_around:
                 return False
         else:
             if held is None:

@@ -9,6 +9,7 @@ from carbon import delivery, reachability
 from carbon.errors import ApiError, ApiUnreachableError, SpoolError
 from carbon.journal import Journal
 from carbon.live import Live
+from carbon.part import Part
 from carbon.schema import RunReport
 from carbon.settings import Settings
 from carbon.spool import Spool
@@ -40,6 +41,7 @@ class Reporter:
         self._run_id = journal.part.run_id
         self._spool = spool
         self._settings = settings
+        self._place = place
         self._is_first_on_node = place.local_rank == 0
         self._has_others = place.world_size > 1
 
@@ -69,14 +71,15 @@ class Reporter:
     def settle(self) -> RunReport:
         """Merge the run's parts, on disk where that is possible, and return the report."""
         report = None
-        told_seq = self.live.last_seq()
+        # Noted there by whichever process of the run has told of it.
+        told_seq = max(self.live.last_seq(), self._spool.given_seq(self._run_id))
         if self._journal.is_on_disk:
             try:
                 with self._spool.locked(self._run_id):
                     report = delivery.settle(self._spool, self._run_id, told_seq)
             except SpoolError as error:
                 log.warning("run %s is not merged on disk: %s", self._run_id, error)
-        return report or self._journal.report(seq=told_seq + 1)
+        return report or self._journal.report(told_seq + 1, self._others_on_disk())
 
     def deliver(self, report: RunReport) -> None:
         """Try to deliver the run, and with it what else waits here."""
@@ -107,7 +110,11 @@ class Reporter:
     def _deliver_from_memory(self, client: "Client", report: RunReport) -> None:
         if not self._is_first_on_node:
             return  # Without a spool that one reads every device of the node, and reports it.
-        report = delivery.as_share(self._journal.part.started, report)
+        started = self._journal.part.started
+        if self._place.is_measured_around:
+            report = delivery.as_inner_share(started, self._journal.report(report.seq))
+        else:
+            report = delivery.as_share(started, report)
         try:
             client.put_run(report)
         except ApiError as error:
@@ -119,6 +126,15 @@ class Reporter:
                 self._run_id,
                 report.model_dump_json(),
             )
+
+    def _others_on_disk(self) -> list[Part]:
+        """Return what can be read of the run's other parts where this one cannot be written."""
+        own_name = self._journal.part.started.part_name
+        try:
+            found = self._spool.parts(self._run_id)
+        except SpoolError:
+            return []
+        return [part for part in found if part.started.part_name != own_name]
 
     def _others_waiting(self) -> list[UUID]:
         return [run_id for run_id in self._spool.waiting() if run_id != self._run_id]

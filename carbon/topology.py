@@ -10,8 +10,10 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from carbon import enclosing_run
 
 _ALONE = "alone"
 _TASKS = re.compile(r"([0-9]{1,9})(?:\(x([0-9]{1,9})\))?")
@@ -34,6 +36,7 @@ class Topology:
         attempt: how often the launcher restarted the run before this time.
         launcher: which launcher said so, "alone" for none.
         launch_id: what the launcher calls this launch; empty where it has no name for it.
+        carbon_run_pid: the `carbon run` around this process on this node, None for none.
     """
 
     hostname: str
@@ -45,6 +48,12 @@ class Topology:
     attempt: int = 0
     launcher: str = _ALONE
     launch_id: str = ""
+    carbon_run_pid: int | None = None
+
+    @property
+    def is_measured_around(self) -> bool:
+        """Whether a `carbon run` around this process lives, which measures this node."""
+        return self.carbon_run_pid is not None and enclosing_run.is_alive(self.carbon_run_pid)
 
     @property
     def is_launched(self) -> bool:
@@ -164,6 +173,12 @@ _LAUNCHERS = (
 def detect(environ: Mapping[str, str]) -> Topology:
     """Return this process's place; values that are not numbers are taken as not set."""
     node = hostname()
+    place = _launched(environ, node) or _from_torch(environ, node) or Topology(hostname=node)
+    return replace(place, carbon_run_pid=enclosing_run.pid_in(environ, node))
+
+
+def _launched(environ: Mapping[str, str], node: str) -> Topology | None:
+    """Ask the launchers, the innermost first."""
     for launcher in _LAUNCHERS:
         rank = _number(environ, launcher.rank)
         world_size = _world_size(environ, launcher, rank)
@@ -188,7 +203,7 @@ def detect(environ: Mapping[str, str]) -> Topology:
             launcher=launcher.name,
             launch_id="/".join(environ.get(name, "") for name in launcher.launch_id),
         )
-    return _from_torch(environ, node) or Topology(hostname=node)
+    return None
 
 
 def hostname() -> str:
