@@ -1,4 +1,4 @@
-"""The REST client: delivers reports, reads summaries. Every call has a timeout."""
+"""The REST client: delivers reports, reads summaries. Every call has a timeout and a deadline."""
 
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -7,7 +7,8 @@ from uuid import UUID
 import httpx
 from pydantic import TypeAdapter, ValidationError
 
-from carbon.errors import ApiRejectedError, ApiUnreachableError
+from carbon.deadline import Deadline
+from carbon.errors import ApiError, ApiRejectedError, ApiUnreachableError
 from carbon.leaving import at_work
 from carbon.schema import (
     Accepted,
@@ -22,6 +23,12 @@ from carbon.schema import (
 from carbon.settings import Settings
 
 T = TypeVar("T")
+
+DEADLINE_S = 60.0
+"""How long a whole request may take,"""
+
+SLOWEST_BYTES_PER_S = 10_000
+"""and with how much more patience a large report is sent."""
 
 # A refusal that asking again later may lift: request timeout, too many requests.
 _TEMPORARY_REFUSALS = frozenset({408, 425, 429})
@@ -39,8 +46,10 @@ class Client:
         settings: Settings,
         *,
         timeout_s: float = 10.0,
+        deadline_s: float = DEADLINE_S,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
+        self._deadline_s = deadline_s
         headers = {"User-Agent": "carbon-ledger"}
         if settings.api_key_text:
             headers["Authorization"] = f"Bearer {settings.api_key_text}"
@@ -50,6 +59,8 @@ class Client:
             headers=headers,
             timeout=timeout_s,
             transport=transport,
+            # A deadline needs to see the connection made.
+            limits=httpx.Limits(max_keepalive_connections=0),
             # The ledger is usually on loopback, which no proxy reaches.
             trust_env=False,
         )
@@ -131,19 +142,27 @@ class Client:
     def is_healthy(self) -> bool:
         """Tell whether the API answers and its database does."""
         try:
-            return self._http.get("/healthz").is_success
-        except httpx.HTTPError:
+            self.health()
+        except ApiError:
             return False
+        return True
 
     def health(self) -> Health:
         """Ask whether the API and its database answer, and which reports it understands."""
         return self._call(Health, "GET", "/healthz")
 
     def _call(self, shape: type[T], method: str, path: str, **options: Any) -> T:
+        allowed_s = self._deadline_s + len(options.get("content", "")) / SLOWEST_BYTES_PER_S
+        deadline = Deadline(allowed_s)
         try:
-            response = self._http.request(method, path, **options)
+            with deadline:
+                response = self._http.request(
+                    method, path, extensions={"trace": deadline.trace}, **options
+                )
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
+            if deadline.has_passed:
+                reason = f"not within {allowed_s:.0f} s"
             raise ApiUnreachableError(
                 f"the API at {self._base_url} does not answer ({reason}); "
                 "start it with `carbon serve`, or set CARBON_API_URL"
@@ -154,8 +173,8 @@ class Client:
                     return TypeAdapter(shape).validate_json(response.content)
             except ValidationError as error:
                 raise ApiUnreachableError(
-                    f"{self._base_url}{path} answered with something else than a "
-                    f"{getattr(shape, '__name__', shape)}; is CARBON_API_URL the ledger's address?"
+                    f"{self._base_url}{path} did not answer as a ledger does; is CARBON_API_URL "
+                    "the ledger's address?"
                 ) from error
         problem = _problem(response)
         detail = problem.get("detail") or response.reason_phrase

@@ -1,4 +1,7 @@
-from collections.abc import Callable
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -95,6 +98,47 @@ def test_an_answer_of_another_service_is_no_answer(body: str) -> None:
         pytest.raises(ApiUnreachableError, match="CARBON_API_URL"),
     ):
         client.put_run(make_report())
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
+
+
+@pytest.fixture(params=[0, len(HEAD)], ids=["its head", "its body"])
+def dripping(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a server that answers a byte at a time, from some byte on."""
+    is_over = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(1 << 16)
+        connection.sendall(HEAD[: request.param])
+        with suppress(OSError):
+            for byte in (HEAD + b" " * 300)[request.param :]:
+                if is_over.wait(0.1):
+                    break
+                connection.sendall(bytes([byte]))
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    answer(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        is_over.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_a_server_that_drips_is_not_waited_for(dripping: str) -> None:
+    settings = Settings.model_validate({"api_url": dripping})
+    with Client(settings, deadline_s=0.3) as client:
+        with pytest.raises(ApiUnreachableError, match="not within"):
+            client.put_run(make_report())
+        assert not client.is_healthy()
 
 
 def test_only_given_filters_are_sent() -> None:
