@@ -19,8 +19,9 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
+from carbon import run_id as given_id
 from carbon import topology
-from carbon.errors import UsageError
+from carbon.errors import SettingsError, UsageError
 from carbon.merge import MAX_EPOCHS
 from carbon.metering import Sources, machine_sources
 from carbon.naming import name_run
@@ -173,7 +174,7 @@ class Run:
         place = topology.detect(os.environ)
         if spec.strategy is None and place.world_size == 1:
             spec = spec.model_copy(update={"strategy": "single"})
-        run_id, find_run_id = name_run(spec, place, os.environ)
+        run_id, find_run_id = _named(spec, place)
         self._owner_pid = os.getpid()
         self._epoch: _OpenEpoch | None = None
         self._epochs_begun = 0
@@ -294,6 +295,16 @@ class Run:
     def _is_ours(self) -> bool:
         """A forked child holds a copy of its parent's run and must not report for it."""
         return os.getpid() == self._owner_pid
+
+
+def _named(spec: RunSpec, place: topology.Topology) -> tuple[UUID, Callable[[], UUID] | None]:
+    """Name the run; an id that was given and is none must not stop the training."""
+    try:
+        return name_run(spec, place, os.environ)
+    except SettingsError as error:
+        log.warning("%s. This is tracked as a run of its own", error)
+        others = {key: value for key, value in os.environ.items() if key != given_id.VARIABLE}
+        return name_run(spec, place, others)
 
 
 def _status_of(error: BaseException | None) -> Status:

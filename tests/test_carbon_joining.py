@@ -10,7 +10,6 @@ import pytest
 
 import carbon
 from carbon import units
-from carbon.errors import SettingsError
 from carbon.part import Part
 from carbon.schema import RunReport
 from carbon.settings import Settings
@@ -321,16 +320,18 @@ def test_tracks_of_one_process_are_parts_of_the_run(given_id: str, settings: Set
 
 
 @pytest.mark.parametrize("value", ["mine", GIVEN.replace("-7", "-4"), GIVEN[:-1]])
-def test_a_bad_id_is_named_before_training_begins(
-    value: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+def test_a_bad_id_is_named_and_the_training_is_a_run_of_its_own(
+    value: str,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("CARBON_RUN_ID", value)
-    with (
-        pytest.raises(SettingsError, match="CARBON_RUN_ID is"),
-        carbon.track("p", settings=settings),
-    ):
-        raise AssertionError("the training began")
-    assert not settings.spool_dir.exists()
+    with carbon.track("p", settings=settings, sources=steady_sources()) as run:
+        pass
+    assert f"CARBON_RUN_ID is {value!r}" in caplog.text
+    assert (run.report.status, run.run_id.version) == ("completed", 7)
+    assert str(run.run_id) != value
 
 
 def test_an_empty_id_is_none(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
