@@ -5,7 +5,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("carbon")
 
 HOST = "host"
-"""The claim on the host's own energy, CPU and RAM together."""
+"""The claim on the host's own energy, CPU and RAM together,"""
+
+HOSTS_OWN = frozenset({"cpu", "ram"})
+"""and the names of its meters."""
 
 PATIENCE_S = 5.0
 """How long a run that shares a device is waited for before what it used last is taken to go on."""
@@ -112,6 +115,7 @@ class Metering:
         self._baseline: Baseline | None = None
         self._clock = clock
         self._rested_s = began_s
+        self._asked_s: float | None = None  # When claims were last asked for.
         self._following_cpu_s = 0.0
         self._unclaimed: dict[str, Meter] = {}
         self._claims: dict[str, HeldFile | None] = {}
@@ -152,15 +156,19 @@ class Metering:
         return self.claim(self._began_s)
 
     def claim(self, since_s: float) -> list[Metered]:
-        """Claim what no process of this run reads and return the meters taken over from then on."""
+        """Claim what no process of this run reads and return the meters taken over.
+
+        They are read from `since_s` on, or from where another process of the run has left off.
+        """
         taken = []
         for key, meter in list(self._unclaimed.items()):
             if self._claimed(key):
                 del self._unclaimed[key]
-                taken.append(self._open_window(key, meter, since_s))
+                taken.append(self._open_window(key, meter, self._left_off_s({key}, since_s)))
         if HOST not in self._claims and self._claimed(HOST):
-            self._host_since_s = since_s
+            self._host_since_s = self._left_off_s(HOSTS_OWN, since_s)
             threading.Thread(target=self._open_host, name="carbon-host", daemon=True).start()
+        self._asked_s = since_s
         entered = {key: since_s for key in self._claims if key not in self._neighbours.card.keys}
         if entered:
             self._neighbours.card.keys |= entered
@@ -301,6 +309,28 @@ class Metering:
                 return False
         self._claims[key] = held
         return True
+
+    def _left_off_s(self, keys: Set[str], now_s: float) -> float:
+        """Return the moment up to which the last holder of a claim, killed maybe, has told of it.
+
+        Never further back than is likely: it was there when it was asked for in vain, and had told
+        of what was a sample before that. Where other runs share the host, the time in between
+        was theirs.
+        """
+        if self._asked_s is None:
+            return now_s
+        try:
+            told_s = [
+                part.started.began_s + part.sampled.at_s
+                for part in self._spool.parts(self._run_id)
+                if part.started.hostname == self._topology.hostname
+                and keys & part.sampled.energy_j.keys()
+            ]
+        except SpoolError:
+            return now_s
+        likely_s = self._asked_s - (now_s - self._asked_s)
+        left_off_s = max(max((s for s in told_s if s <= now_s), default=now_s), likely_s)
+        return now_s if self._neighbours.are_of_other_runs(left_off_s) else left_off_s
 
     def _open_window(self, key: str, meter: Meter, since_s: float) -> Metered:
         known = self._baseline
