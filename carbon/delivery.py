@@ -70,13 +70,16 @@ def _settle(spool: Spool, run_id: UUID, parts: Sequence[Part], above: int = 0) -
 
 
 def split(
-    parts: Sequence[Part], report: RunReport, series: Sequence[PartSeries] = ()
+    parts: Sequence[Part],
+    report: RunReport,
+    series: Sequence[PartSeries] = (),
+    spool_id: str = "",
 ) -> list[RunReport]:
     """Return what the API is sent of a run: `report`, the merge of `parts`, or a share a node.
 
     A run that has several nodes, or that was restarted and may have been elsewhere before, need not
     have all its parts in this spool. The shares are the same whether the nodes have one spool or
-    several, so that none of them counts twice.
+    several, but for their names: nodes with the same host name may have a spool each.
     """
     if not any(_is_shared(part.started) for part in parts):
         return [report]
@@ -85,13 +88,18 @@ def split(
         own = [part for part in parts if part.started.hostname == hostname]
         recorded = [one for one in series if one.hostname == hostname]
         share = merge(own, report.seq, recorded)
-        shares.append(share.model_copy(update={"reporter": hostname}))
+        shares.append(share.model_copy(update={"reporter": reporter_of(hostname, spool_id)}))
     return shares
 
 
-def as_share(started: Started, report: RunReport) -> RunReport:
+def reporter_of(hostname: str, spool_id: str) -> str:
+    """Return the name under which a spool tells of a host's share."""
+    return f"{hostname}/{spool_id}" if spool_id else hostname
+
+
+def as_share(started: Started, report: RunReport, spool_id: str) -> RunReport:
     """Return the report of one part as what the API is sent, where nothing is known of others."""
-    reporter = started.hostname if _is_shared(started) else None
+    reporter = reporter_of(started.hostname, spool_id) if _is_shared(started) else None
     return report.model_copy(update={"reporter": reporter})
 
 
@@ -142,7 +150,7 @@ def _deliver_one(spool: Spool, client: "Client", run_id: UUID, outcome: Outcome)
         if report is None:
             return  # Delivered by somebody else in the meantime, or not yet begun.
         with at_work():
-            shares = split(parts, report, spool.series(run_id))
+            shares = split(parts, report, spool.series(run_id), spool.identity())
             documents = [share.model_dump_json() for share in shares]
         for document in documents:
             client.put_document(run_id, document)

@@ -168,15 +168,21 @@ class Live:
             parts = self._follower.parts()
         except SpoolError:
             parts = []
+        alive: set[str | None]
+        spool_id = self._spool.identity()
         if not parts:
             if not self._is_alone:
                 return []
             own = self._journal.report()
-            alive = {self._journal.part.started.hostname}
-            shares = [delivery.as_share(self._journal.part.started, own)]
+            shares = [delivery.as_share(self._journal.part.started, own, spool_id)]
+            alive = {shares[0].reporter}
         else:
-            alive = {p.started.hostname for p in parts if p.is_alive and not p.ended}
-            shares = delivery.split(parts, merge(parts))
+            alive = {
+                delivery.reporter_of(p.started.hostname, spool_id)
+                for p in parts
+                if p.is_alive and not p.ended
+            }
+            shares = delivery.split(parts, merge(parts), spool_id=spool_id)
         reports = []
         for share in shares:
             if alive if share.reporter is None else share.reporter in alive:

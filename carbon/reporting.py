@@ -114,7 +114,7 @@ class Reporter:
         if self._place.is_measured_around:
             report = delivery.as_inner_share(started, self._journal.report(report.seq))
         else:
-            report = delivery.as_share(started, report)
+            report = delivery.as_share(started, report, self._spool.identity())
         try:
             client.put_run(report)
         except ApiError as error:

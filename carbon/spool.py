@@ -7,6 +7,7 @@
     runs/<run_id>/claims/<key>    who measures which device
     delivered/<run_id>/           the same, once the API has it
     rejected/<run_id>/            the same, with the API's reason
+    id                            tells this spool from all others
     locks/<run_id>                held while a run is merged, sent or moved
     locks/<run_id>.opening        held by `carbon run` until it has claimed what it will measure
 
@@ -146,6 +147,7 @@ class Spool:
     def open_part(self, run_id: UUID, name: str) -> HeldFile:
         """Create the file of a new part; a run that was delivered already is taken up again."""
         with self._errors(), self.locked(run_id):
+            self._name_itself()
             folder = self._folder("runs", run_id)
             for earlier in ("delivered", "rejected"):
                 if not folder.exists() and self._folder(earlier, run_id).exists():
@@ -156,6 +158,16 @@ class Spool:
         if part is None:
             raise SpoolError(f"part {name!r} of run {run_id} is held by another process")
         return part
+
+    def identity(self) -> str:
+        """Return what tells this spool from all others, of hosts with the same name too.
+
+        Empty where no part was ever opened in it.
+        """
+        try:
+            return (self.directory / "id").read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            return ""
 
     def claim(self, run_id: UUID, key: str) -> HeldFile | None:
         """Claim a device of this host for one process of the run; None where it is taken."""
@@ -308,6 +320,18 @@ class Spool:
             with self._errors():
                 held.lock(wait=True)
             yield
+        finally:
+            held.close()
+
+    def _name_itself(self) -> None:
+        if self.identity():
+            return
+        path = self.directory / "locks" / "id"
+        held = HeldFile(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), path)
+        try:
+            held.lock(wait=True)
+            if not self.identity():
+                self._put_whole(self.directory / "id", os.urandom(4).hex())
         finally:
             held.close()
 

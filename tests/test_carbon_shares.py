@@ -209,6 +209,22 @@ def test_shares_from_one_spool_or_from_two_are_the_same_and_make_the_same_run() 
     assert run.model_copy(update=bands) == report.model_copy(update=bands)
 
 
+def test_nodes_of_one_name_are_told_apart_by_their_spools() -> None:
+    one, other = on_nodes([replace_host(each, "localhost") for each in two_nodes()], 2)
+    shares = split([one], merge([one], 1), spool_id="ab") + split([other], merge([other], 1))
+    assert [share.reporter for share in shares] == ["localhost/ab", "localhost"]
+    run = merge_reports(counted(shares))
+    assert run.energy_kwh == 7.0
+    assert [(node.hostname, node.ranks) for node in run.nodes] == [
+        ("localhost", [0]),
+        ("localhost", [1]),
+    ]
+
+
+def replace_host(part: Part, hostname: str) -> Part:
+    return replace(part, started=replace(part.started, hostname=hostname))
+
+
 def test_every_node_sends_the_series_that_it_has_recorded() -> None:
     parts = on_nodes(two_nodes(), 2)
     series = [

@@ -198,6 +198,34 @@ def test_eight_ranks_write_at_once_and_are_one_run(
     assert 0.7 * 570 * report.duration_s < energy_j < 1.01 * 570 * report.duration_s
 
 
+def test_nodes_of_the_same_name_with_a_spool_each_both_count(
+    tracked_env: dict[str, str], live_api: LiveApi, tmp_path: Path
+) -> None:
+    shared = tracked_env | {
+        "CARBON_API_URL": live_api.url,
+        "CARBON_LIVE_INTERVAL_S": "0.2",
+        "CARBON_RUN_ID": str(new_run_id()),
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "1",
+        "LOCAL_RANK": "0",
+    }
+    nodes = [
+        subprocess.Popen(
+            [sys.executable, "-c", RANK],
+            env=shared | {"RANK": str(rank), "CARBON_SPOOL_DIR": str(tmp_path / f"spool-{rank}")},
+        )
+        for rank in range(2)
+    ]
+    assert [node.wait(120) for node in nodes] == [0, 0]
+    with Client(live_api.settings) as client:
+        report = client.run(UUID(shared["CARBON_RUN_ID"]))
+    assert (report.status, report.n_nodes) == ("completed", 2)
+    assert sorted(rank for node in report.nodes for rank in node.ranks) == [0, 1]
+    assert len({node.hostname for node in report.nodes}) == 1
+    energy_j = units.joules_from_kwh(report.energy_kwh or 0.0)
+    assert 0.7 * 2 * 570 * report.duration_s < energy_j < 1.01 * 2 * 570 * report.duration_s
+
+
 @pytest.mark.parametrize("jump", [timedelta(hours=-3), timedelta(days=400)])
 def test_a_clock_that_jumps_changes_no_figure(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, jump: timedelta

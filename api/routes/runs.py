@@ -36,7 +36,7 @@ def put_run(run_id: UUID, body: Body, database: Database, response: Response) ->
     in `live_interval_s` when to expect the next, and is not heard of any more, is shown as
     `interrupted` until it is heard of again.
 
-    Nodes of one run may each report their share, with their host's name as `reporter`. The highest
+    Nodes of one run may each report their share, with a name of its own as `reporter`. The highest
     `seq` of each is kept, and the run is what the shares make together. A report without a
     `reporter` is of the whole run: next to shares it counts only while it tells of nodes and
     attempts that they do not, and then the shares of nodes it tells of are not added to it.

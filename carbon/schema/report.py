@@ -217,7 +217,7 @@ class RunReport(RunFields):
     """One run, whole: what the tracker delivers and what `GET /v1/runs/{run_id}` returns."""
 
     reporter: Name | None = None
-    """The host whose share of the run this is; None for a report of the whole run."""
+    """Whose share of the run this is, a host's by name and spool; None for all of the run."""
     nodes: Annotated[list[NodeReport], Field(max_length=10_000)] = []
     epochs: Annotated[list[EpochReport], Field(max_length=100_000)] = []
 
