@@ -315,7 +315,7 @@ class Recorder:
         if self._metering.host_is_opening:
             log.warning(
                 "run %s ended before CodeCarbon had found out this machine's processor: its CPU "
-                "and RAM energy is unknown; what is found is kept for the next run",
+                "and RAM energy is unknown; a run of some seconds finds it out for all later ones",
                 self._run_id,
             )
         self._metering.close()
