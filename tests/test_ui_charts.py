@@ -211,7 +211,19 @@ def test_runs_are_stacked_by_component_and_marked_where_something_is_wrong() -> 
         ("CPU", pytest.approx(2)),
         ("RAM", pytest.approx(1)),
     ]
-    assert [row["sign"] for row in rows(found, "sign")] == ["", "✕", "?"]
+    assert [(row["component"], row["position"]) for row in parts if row["status"] == "failed"] == [
+        ("GPU", 0),
+        ("CPU", 1),
+        ("RAM", 2),
+    ], "from the bottom in the order of the legend"
+    bars, signs, unknown = found["layer"]
+    assert bars["encoding"]["order"]["field"] == "position"
+    (failed,) = found["datasets"][signs["data"]["name"]]
+    assert failed["status"] == "failed"
+    shapes = signs["encoding"]["shape"]["scale"]
+    assert dict(zip(shapes["domain"], shapes["range"], strict=True)) == history.SIGNS
+    (without,) = found["datasets"][unknown["data"]["name"]]
+    assert (without["energy_kwh"], unknown["mark"]["text"]) == (None, "?")
     assert "Energy (Wh)" in titles(found)
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -241,7 +242,7 @@ def test_names_are_shown_as_they_are_written(ledger: Ledger, page: Page, watch: 
     expect(details.locator(".cl-status-line strong")).to_have_text(ODD_RUN)
     expect(page.locator(".st-key-run-facts")).to_contain_text("<u>k</u>")
     assert page.locator(".stHtml b, .stHtml i, .stHtml u, .stHtml img").count() == 0
-    assert page.title() == "Carbon Ledger"
+    assert page.title() == f"{ODD_NAME} · Carbon Ledger"
     assert watch.complaints == []
 
 
@@ -276,6 +277,38 @@ def test_the_map_colours_countries_and_outlines_the_own_ones(ledger: Ledger, pag
     assert layers[2] == 2
     pick(page, "Colour by", "Energy mix: share of coal")
     expect(chart).to_contain_text("Coal, % of generation")
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_the_map_is_as_large_as_the_page_lets_it(
+    ledger: Ledger, browser: Browser, width: int
+) -> None:
+    with browser.new_context(viewport={"width": width, "height": 900}) as context:
+        page = context.new_page()
+        open_page(page, ledger.view(project="scaling"))
+        chart = page.locator(".st-key-world [data-testid=stVegaLiteChart]")
+        chart.scroll_into_view_if_needed()
+        expect(chart.locator("svg.marks")).to_be_visible()
+        there, land = chart.bounding_box(), chart.locator("g.mark-shape").first.bounding_box()
+        assert there is not None
+        assert land is not None
+        assert land["width"] > 0.8 * there["width"]
+        assert land["height"] > 0.55 * there["height"]
+
+
+def test_who_cannot_see_a_chart_is_told_what_it_is(ledger: Ledger, page: Page) -> None:
+    open_page(page, ledger.view(project="recorded"))
+    told = [
+        chart.get_attribute("aria-label")
+        for chart in page.locator("[data-testid=stVegaLiteChart]").all()
+    ]
+    assert len(told) > 8
+    assert all(told), told
+    assert {"Power over time", "World map by Carbon intensity"} <= set(told)
+    levels = page.locator("h1, h2, h3, h4").evaluate_all("all => all.map(h => +h.tagName[1])")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(below <= above + 1 for above, below in pairwise(levels)), levels
 
 
 def test_a_region_is_recommended(ledger: Ledger, page: Page) -> None:

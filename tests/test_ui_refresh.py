@@ -1,5 +1,7 @@
 """A page that stays open while a run goes on follows it."""
 
+from datetime import UTC, datetime
+
 from playwright.sync_api import Page, expect
 
 from carbon.client import Client
@@ -16,6 +18,7 @@ def going_on(seq: int, energy_kwh: float, first: RunReport | None = None) -> Run
     return make_report(
         **fields,
         name="mine",
+        started_at=datetime(2026, 3, 1, 13, tzinfo=UTC),
         seq=seq,
         status="running",
         ended_at=None,
@@ -72,3 +75,40 @@ def test_the_overview_follows_too(live_api: LiveApi, live_ui: str, page: Page) -
         shows(page, "energy", 1.0)
         client.put_run(going_on(2, 2.5, first))
         shows(page, "energy", 2.5)
+        for table in ("projects", "places"):
+            row = page.locator(f"[data-table={table}]")
+            expect(row).to_contain_text("2.50 kWh", timeout=PATIENCE_MS)
+
+
+def test_charts_and_places_follow_in_place_and_can_be_used_meanwhile(
+    live_api: LiveApi, live_ui: str, page: Page, watch: Watch
+) -> None:
+    with Client(live_api.settings) as client:
+        before = make_report(name="before", cpu_energy_kwh=3.0, ram_energy_kwh=None)
+        first = going_on(1, 2.0)
+        for report in (before, first):
+            client.put_run(report)
+        page.set_viewport_size({"width": 1400, "height": 6000})
+        open_page(page, f"{live_ui}/?project=digits")
+        points = page.locator(".st-key-timeline svg.marks .mark-symbol path")
+        expect(points).to_have_count(2)
+        bars = page.locator(".st-key-runs svg.marks .mark-rect path")
+        expect(bars).to_have_count(2)
+        # An element that is drawn anew would flicker, and lose this.
+        page.evaluate("for (const chart of document.querySelectorAll('svg.marks')) chart.seen = 1")
+        drawn = bars.last.get_attribute("d")
+        client.put_run(going_on(2, 2.8, first))
+        places = page.locator("[data-table=places]")
+        expect(places).to_contain_text("5.80 kWh", timeout=PATIENCE_MS)
+        expect(bars.last).not_to_have_attribute("d", drawn or "", timeout=PATIENCE_MS)
+        for section in ("timeline", "runs", "world"):
+            assert page.locator(f".st-key-{section} svg.marks").evaluate("chart => chart.seen")
+        page.locator(".st-key-elsewhere").get_by_text("Countries", exact=True).click()
+        verdict = page.locator(".st-key-elsewhere .cl-verdict")
+        expect(verdict).to_contain_text("countries it has the cleanest grid")
+        facts = page.locator(".st-key-run-facts")
+        expect(facts).to_contain_text(str(first.run_id))
+        bars.first.click()
+        expect(facts).to_contain_text(str(before.run_id))
+        expect(page.locator(".st-key-run-details .cl-status")).to_have_text("completed")
+        assert watch.complaints == []

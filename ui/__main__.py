@@ -34,7 +34,7 @@ OPTIONS: dict[str, str | int | bool] = {
     "theme.light.textColor": "#1B2321",
     "theme.light.linkColor": "#00745A",
     "theme.light.borderColor": "#E1E5E3",
-    "theme.dark.primaryColor": "#23936F",
+    "theme.dark.primaryColor": "#1F8263",
     "theme.dark.backgroundColor": "#101514",
     "theme.dark.secondaryBackgroundColor": "#19201E",
     "theme.dark.textColor": "#E6ECEA",

@@ -29,6 +29,7 @@ def render() -> None:
         if chosen is None:
             overview.render(projects)
         else:
+            st.set_page_config(page_title=f"{chosen} · Carbon Ledger")
             project.render(chosen)
     except CarbonError as error:
         states.failed(error)

@@ -19,6 +19,7 @@ from carbon.schema import (
 )
 
 FRESH_S = 5
+STALE_S = 60
 RUNS_AT_MOST = 200
 _PAGE = 100
 
@@ -51,9 +52,16 @@ def tradeoff(project: str) -> Tradeoff:
     return client().tradeoff(project)
 
 
-@st.cache_data(ttl=FRESH_S, show_spinner=False)
-def newest_runs(project: str) -> list[RunFields]:
-    """The newest runs of a project, `RUNS_AT_MOST` of them, newest first."""
+def newest_runs(summary: Summary) -> list[RunFields]:
+    """The newest runs of a summary's project, `RUNS_AT_MOST` of them, newest first.
+
+    Asked for anew once the summary differs: a page that follows a run would fetch them in vain.
+    """
+    return _newest_runs(summary.project, summary.model_dump_json())
+
+
+@st.cache_data(ttl=STALE_S, max_entries=100, show_spinner=False)
+def _newest_runs(project: str | None, summary: str) -> list[RunFields]:
     found: list[RunFields] = []
     cursor = None
     while len(found) < RUNS_AT_MOST:

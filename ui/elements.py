@@ -3,6 +3,7 @@
 Every function that takes text takes it raw; a `Markup` is what has been escaped already.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -12,6 +13,9 @@ from urllib.parse import urlencode
 import streamlit as st
 
 Markup = NewType("Markup", str)
+
+NO_BREAK = "\N{NO-BREAK SPACE}"
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=[^\W\d]|[%×°])|(?<=[±×]) (?=\d)")
 
 
 @dataclass(frozen=True)
@@ -42,14 +46,14 @@ def text(raw: str) -> Markup:
 
 def paragraph(raw: str, kind: str = "note") -> Markup:
     """Make a paragraph: kind is `note`, `lead`, `verdict`, `caveat` or `warning`."""
-    return Markup(f'<p class="cl-{kind}">{escape(raw)}</p>')
+    return Markup(f'<p class="cl-{kind}">{_kept_together(raw)}</p>')
 
 
-def instruction(raw: str) -> Markup:
+def instruction(raw: str, kind: str = "lead") -> Markup:
     """Make a paragraph that says what to do; what stands between backticks is set as code."""
-    parts = escape(raw).split("`")
+    parts = _kept_together(raw).split("`")
     set_as_code = [f"<code>{part}</code>" if i % 2 else part for i, part in enumerate(parts)]
-    return Markup(f'<p class="cl-lead">{"".join(set_as_code)}</p>')
+    return Markup(f'<p class="cl-{kind}">{"".join(set_as_code)}</p>')
 
 
 def heading(raw: str, subtitle: str = "") -> Markup:
@@ -77,7 +81,12 @@ def _figure(item: Figure) -> str:
 
 
 def _notes(item: Figure) -> str:
-    return "".join(f'<div class="cl-figure-note">{escape(note)}</div>' for note in item.notes)
+    return "".join(f'<div class="cl-figure-note">{_kept_together(n)}</div>' for n in item.notes)
+
+
+def _kept_together(raw: str) -> str:
+    """Escape a text in which no line may break between a number and its unit or sign."""
+    return _BEFORE_UNIT.sub(NO_BREAK, escape(raw))
 
 
 def _exact(value: float | None) -> str:
@@ -159,11 +168,17 @@ def status(name: str) -> Markup:
     return Markup(f'<span class="cl-status cl-status-{escape(name)}">{escape(name)}</span>')
 
 
+def status_key(names: Iterable[str], others: str) -> Markup:
+    """Make a caption that tells which sign stands for which status, with other words behind it."""
+    signs = "".join(status(name) for name in names)
+    return Markup(f'<p class="cl-caption cl-status-key">{signs}<span>{escape(others)}</span></p>')
+
+
 def with_note(raw: str, note: str) -> Markup:
     """Make a value with a smaller remark below, if there is one."""
     if not note:
         return text(raw)
-    return Markup(f'{escape(raw)}<span class="cl-cell-note">{escape(note)}</span>')
+    return Markup(f'{escape(raw)}<span class="cl-cell-note">{_kept_together(note)}</span>')
 
 
 def _flush(position: int, numeric: Sequence[int]) -> str:

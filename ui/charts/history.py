@@ -9,14 +9,19 @@ from altair.utils.schemapi import UndefinedType
 from ui import wording
 from ui.frames import COMPONENTS as COMPONENT_COLUMNS
 from ui.frames import STDEVS
-from ui.theme import COMPONENTS, GREEN, GREY, INK
+from ui.theme import COMPONENTS, GREEN, GREY
 
 BARS_AT_MOST = 60
 QUANTITIES = {
     "Energy": ("energy_kwh", wording.energy_unit, wording.energy_with_spread),
     "CO₂-equivalent": ("emissions_kg", wording.mass_unit, wording.mass_with_spread),
 }
-_SIGNS = {"failed": "✕", "interrupted": "‖", "running": "▶"}
+# Shapes in a square from -1 to 1, those of the statuses in `ui/assets/style.css`.
+SIGNS = {
+    "failed": "M-1-.7-.7-1 0-.3.7-1 1-.7.3 0 1 .7.7 1 0 .3-.7 1-1 .7-.3 0z",
+    "interrupted": "M-.8-1h.6v2h-.6zM.2-1h.6v2h-.6z",
+    "running": "M-.7-1v2L1 0z",
+}
 
 
 def timeline_chart(frame: pd.DataFrame, quantity: str) -> ChartType:
@@ -62,7 +67,7 @@ def timeline_chart(frame: pd.DataFrame, quantity: str) -> ChartType:
         y=alt.Y("cumulative:Q", title=title, axis=alt.Axis(tickCount=5)),
     )
     return alt.layer(
-        base.mark_area(interpolate="step-after", color=GREEN, opacity=0.22).encode(
+        base.mark_area(interpolate="step-after", color=GREEN, opacity=0.3).encode(
             y=alt.Y("low:Q", title=title, axis=alt.Axis(tickCount=5)), y2="high:Q"
         ),
         base.mark_line(interpolate="step-after", color=GREEN, strokeWidth=2),
@@ -91,7 +96,7 @@ def _time_format(moments: "pd.Series[pd.Timestamp]") -> str:
     return next((text for limit, text in formats if days < limit), "%b %Y")
 
 
-def runs_chart(frame: pd.DataFrame, selected: str | None, ink: str = INK) -> ChartType:
+def runs_chart(frame: pd.DataFrame, selected: str | None) -> ChartType:
     """Draw what each of the newest runs drew, by component, oldest to the left.
 
     `frame` is made by `ui.frames.runs`; `selected` is the id of the run to set off. A click on a
@@ -100,10 +105,6 @@ def runs_chart(frame: pd.DataFrame, selected: str | None, ink: str = INK) -> Cha
     """
     shown = frame.tail(BARS_AT_MOST).copy()
     size, unit = wording.energy_unit(shown["energy_kwh"].dropna().tolist())
-    shown["sign"] = [
-        "?" if pd.isna(energy) else _SIGNS.get(status, "")
-        for energy, status in zip(shown["energy_kwh"], shown["status"], strict=True)
-    ]
     shown["height"] = shown["energy_kwh"].fillna(0.0) / size
     known = [name for name in COMPONENT_COLUMNS if bool(shown[name].notna().any())]
     parts = shown.melt(
@@ -113,6 +114,7 @@ def runs_chart(frame: pd.DataFrame, selected: str | None, ink: str = INK) -> Cha
         value_name="part_kwh",
     ).dropna(subset=["part_kwh"])
     parts["part"] = parts["part_kwh"] / size
+    parts["position"] = [known.index(name) for name in parts["component"]]
     parts["part_text"] = [wording.energy(value) for value in parts["part_kwh"]]
     x = alt.X(
         "run_id:N",
@@ -133,7 +135,7 @@ def runs_chart(frame: pd.DataFrame, selected: str | None, ink: str = INK) -> Cha
                 scale=alt.Scale(domain=known, range=[COMPONENTS[name] for name in known]),
                 legend=alt.Legend(orient="top"),
             ),
-            order=alt.Order("component:N", sort="descending"),
+            order=alt.Order("position:Q"),
             opacity=alt.condition(
                 alt.FieldEqualPredicate(field="run_id", equal=selected or ""),
                 alt.value(1.0),
@@ -151,23 +153,30 @@ def runs_chart(frame: pd.DataFrame, selected: str | None, ink: str = INK) -> Cha
         )
         .add_params(alt.selection_point("run", fields=["run_id"], toggle=False))
     )
-    signs = (
-        alt.Chart(shown)
-        .transform_filter("datum.sign != ''")
-        .mark_text(dy=-8, color=ink, fontSize=13)
-        .encode(
-            x=x,
-            y="height:Q",
-            text="sign:N",
-            tooltip=[
-                alt.Tooltip("label:N", title="Run"),
-                alt.Tooltip("status:N", title="Status"),
-                alt.Tooltip("energy_text:N", title="Energy of the run"),
-            ],
-        )
+    return alt.layer(bars, *_signs(shown, x), height=260, width="container")
+
+
+def _signs(shown: pd.DataFrame, x: alt.X) -> list[alt.Chart]:
+    """Draw a sign above each bar that needs one, or in the place of a bar."""
+    y = alt.Y("height:Q")
+    tooltip = [
+        alt.Tooltip("label:N", title="Run"),
+        alt.Tooltip("status:N", title="Status"),
+        alt.Tooltip("energy_text:N", title="Energy of the run"),
+    ]
+    is_unknown = shown["energy_kwh"].isna()
+    unended = shown[~is_unknown & shown["status"].isin(list(SIGNS))]
+    shape = alt.Shape(
+        "status:N", legend=None, scale=alt.Scale(domain=list(SIGNS), range=list(SIGNS.values()))
     )
-    layers = [bars, signs] if shown["sign"].any() else [bars]
-    return alt.layer(*layers, height=260, width="container")
+    layers: list[alt.Chart] = []
+    if not unended.empty:
+        marks = alt.Chart(unended).mark_point(filled=True, size=70, yOffset=-9, opacity=1)
+        layers.append(marks.encode(x=x, y=y, shape=shape, tooltip=tooltip))
+    if is_unknown.any():
+        marks = alt.Chart(shown[is_unknown]).mark_text(text="?", dy=-8, fontSize=13)
+        layers.append(marks.encode(x=x, y=y, tooltip=tooltip))
+    return layers
 
 
 def _bar_px(bars: int) -> int | UndefinedType:

@@ -5,7 +5,7 @@ import pandas as pd
 from altair.typing import ChartType
 
 from ui import wording
-from ui.theme import BLUE, GREY, INK, VERMILLION
+from ui.theme import BLUE, GREY, VERMILLION
 
 ROW_PX = 34
 FRAME_PX = 110
@@ -14,7 +14,7 @@ FRAME_PX = 110
 COLORS = {"lowest": BLUE, "highest": GREY, "yours": VERMILLION}
 
 
-def regions_chart(frame: pd.DataFrame, ink: str = INK) -> ChartType:
+def regions_chart(frame: pd.DataFrame) -> ChartType:
     """Draw a bar for each place, lowest first, with the project's own set off by colour and words.
 
     `frame` is made by `ui.elsewhere.Comparison.frame`: label, group (a key of `COLORS`),
@@ -57,7 +57,7 @@ def regions_chart(frame: pd.DataFrame, ink: str = INK) -> ChartType:
                 alt.Tooltip("source:N", title="Source"),
             ],
         ),
-        base.mark_text(align="left", dx=6, color=ink, fontSize=12).encode(text="emissions_text:N"),
+        base.mark_text(align="left", dx=6, fontSize=12).encode(text="emissions_text:N"),
         height=ROW_PX * len(data) + FRAME_PX,
         width="container",
     )

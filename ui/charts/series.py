@@ -9,6 +9,10 @@ from ui.theme import COMPONENTS, TRAFFIC
 
 _COLORS = COMPONENTS | TRAFFIC
 _MANY_LINES = 6
+# Of a line and its points, Vega would draw one symbol over the other.
+_LEGEND = alt.Legend(
+    orient="top", offset=0, padding=0, symbolType="square", symbolOpacity=1, symbolStrokeWidth=0
+)
 # The longest time that is told in a unit, its seconds and its name.
 _TIMES = ((180.0, 1.0, "s"), (3 * 3600.0, 60.0, "min"), (float("inf"), 3600.0, "h"))
 
@@ -38,7 +42,7 @@ def series_chart(frame: pd.DataFrame, panel: Panel) -> ChartType:
         "what:N",
         title=None,
         scale=alt.Scale(domain=kinds, range=[_COLORS[kind] for kind in kinds]),
-        legend=alt.Legend(orient="top", offset=0, padding=0) if len(kinds) > 1 else None,
+        legend=_LEGEND if len(kinds) > 1 else None,
     )
     base = alt.Chart(data).encode(x=x, y=y, color=color, detail="line:N")
     has_lines = bool((data.groupby("line")["value"].count() > 1).any())

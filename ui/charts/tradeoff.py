@@ -9,7 +9,7 @@ from altair.typing import ChartType
 
 from ui import wording
 from ui.charts.labels import Box, Spot, along, place_labels
-from ui.theme import INK, STRATEGIES
+from ui.theme import STRATEGIES
 
 HEIGHT_PX = 460
 ROW_PX = 34
@@ -39,7 +39,7 @@ TOOLTIP = {
 }
 
 
-def tradeoff_chart(frame: pd.DataFrame, baseline: str, ink: str = INK) -> ChartType:
+def tradeoff_chart(frame: pd.DataFrame, baseline: str) -> ChartType:
     """Draw one study's configurations: speedup over `baseline` on x, energy per epoch on y.
 
     `frame` is made by `ui.frames.tradeoff`; rows without an energy are not drawn. Bars are one
@@ -77,14 +77,13 @@ def tradeoff_chart(frame: pd.DataFrame, baseline: str, ink: str = INK) -> ChartT
     repeated_speedup = every.transform_filter("isValid(datum.speedup_low)")
     to_ideal = every.mark_rule(strokeDash=[2, 4], opacity=0.55)
     ideal = every.mark_tick(orient="vertical", size=12, thickness=1.5, opacity=0.7)
-    front = every.transform_filter("datum.front").mark_line(color=ink, strokeWidth=1.5, opacity=0.5)
+    front = every.transform_filter("datum.front").mark_line(strokeWidth=1.5, opacity=0.5)
     ring = every.transform_filter("datum.front").mark_point(
-        shape="circle", filled=False, size=380, color=ink, strokeWidth=1.5, opacity=0.8
+        shape="circle", filled=False, size=380, strokeWidth=1.5, opacity=0.8
     )
     points = every.mark_point(filled=True, size=150, opacity=1)
     text = every.transform_filter("isValid(datum.label_dx)").mark_text(
         fontSize=12,
-        color=ink,
         align=alt.expr("datum.label_align"),
         baseline="middle",
         dx=alt.expr("datum.label_dx"),
@@ -109,7 +108,7 @@ def tradeoff_chart(frame: pd.DataFrame, baseline: str, ink: str = INK) -> ChartT
     )
 
 
-def speedup_chart(frame: pd.DataFrame, baseline: str, ink: str = INK) -> ChartType:
+def speedup_chart(frame: pd.DataFrame, baseline: str) -> ChartType:
     """Draw the speedups alone, for a study in which no energy was measured; a tick is the ideal."""
     ordered = frame.sort_values(["ideal_speedup", "strategy"])
     y = alt.Y("label:N", title=None, sort=ordered["label"].tolist(), axis=alt.Axis(labelLimit=160))
@@ -120,7 +119,7 @@ def speedup_chart(frame: pd.DataFrame, baseline: str, ink: str = INK) -> ChartTy
     )
     color, _ = _strategy_encodings(ordered)
     bars = alt.Chart(ordered).mark_bar(height=16, cornerRadiusEnd=3)
-    ticks = alt.Chart(ordered).mark_tick(color=ink, thickness=2, size=22)
+    ticks = alt.Chart(ordered).mark_tick(thickness=2, size=22)
     return alt.layer(
         bars.encode(x=x, y=y, color=color.legend(None), tooltip=_tooltip()),
         ticks.encode(x="ideal_speedup:Q", y=y),

@@ -23,7 +23,6 @@ QUANTITIES = {
     "solar": "Solar",
     "other_renewable": "Other renewable",
 }
-HEIGHT_PX = 420
 _ANTARCTICA = "010"
 
 
@@ -79,7 +78,6 @@ def world_chart(frame: pd.DataFrame, quantity: str, own: list[str]) -> ChartType
         marked,
         data=countries,
         projection=alt.Projection(type="equalEarth"),
-        height=HEIGHT_PX,
         width="container",
     )
 

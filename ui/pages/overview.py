@@ -14,6 +14,7 @@ LINES_AT_MOST = 50
 def render(projects: Sequence[ProjectTotals]) -> None:
     """Show the page."""
     summary = data.summary()
+    is_running = totals.running(summary) > 0
     with st.container(key="overview"):
         elements.show(
             elements.paragraph(
@@ -26,19 +27,13 @@ def render(projects: Sequence[ProjectTotals]) -> None:
         refresh.following(
             lambda: _totals(data.summary()),
             totals.standing(summary),
-            is_running=totals.running(summary) > 0,
+            is_running=is_running,
         )
         equivalents.show_sources(summary.equivalents)
-        elements.show(
-            elements.heading("Projects", "The most recently used first. Open one for its details."),
-            _projects(projects[:LINES_AT_MOST]),
-        )
-        if len(projects) > LINES_AT_MOST:
-            hidden = wording.count(len(projects) - LINES_AT_MOST, "more project")
-            elements.show(elements.paragraph(f"And {hidden}: find them in the selector above."))
-        elements.show(
-            elements.heading("Where it was hosted", totals.hosted(summary.places)),
-            totals.places(summary.places),
+        refresh.following(
+            lambda: _lines(data.projects(), data.summary()),
+            totals.standing(summary),
+            is_running=is_running,
         )
         totals.explain()
 
@@ -48,6 +43,22 @@ def _totals(summary: Summary) -> str:
     elements.show(elements.figures(totals.total_figures(summary)))
     totals.show_running(summary)
     equivalents.show(summary)
+    return totals.standing(summary)
+
+
+def _lines(projects: Sequence[ProjectTotals], summary: Summary) -> str:
+    """Show each project and each place on a line, and return how the runs stand."""
+    elements.show(
+        elements.heading("Projects", "The most recently used first. Open one for its details."),
+        _projects(projects[:LINES_AT_MOST]),
+    )
+    if len(projects) > LINES_AT_MOST:
+        hidden = wording.count(len(projects) - LINES_AT_MOST, "more project")
+        elements.show(elements.paragraph(f"And {hidden}: find them in the selector above."))
+    elements.show(
+        elements.heading("Where it was hosted", totals.hosted(summary.places)),
+        totals.places(summary.places),
+    )
     return totals.standing(summary)
 
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from carbon.schema import GridFactor, Summary
-from ui import elements, elsewhere, frames, theme, wording
+from carbon.schema import GridFactor, PlaceTotals, Summary
+from ui import drawing, elements, elsewhere, frames, wording
 from ui.address import choose
 from ui.charts import world
 from ui.charts.regions import regions_chart
@@ -13,7 +13,7 @@ from ui.pages import totals
 
 
 def render(summary: Summary, factors: Sequence[GridFactor]) -> None:
-    """Show the section."""
+    """Show where the project ran, and what it would have emitted elsewhere."""
     with st.container(key="places"):
         elements.show(
             elements.heading("Where it was hosted", "Every place this project has run at."),
@@ -21,8 +21,12 @@ def render(summary: Summary, factors: Sequence[GridFactor]) -> None:
         )
     with st.container(key="elsewhere"):
         _elsewhere(summary, factors)
+
+
+def world_map(own: Sequence[PlaceTotals], factors: Sequence[GridFactor]) -> None:
+    """Show the world's grids, with the own places set off."""
     with st.container(key="world"):
-        _world(summary, factors)
+        _world(own, factors)
 
 
 def _elsewhere(summary: Summary, factors: Sequence[GridFactor]) -> None:
@@ -53,15 +57,15 @@ def _elsewhere(summary: Summary, factors: Sequence[GridFactor]) -> None:
     else:
         comparison = elsewhere.compare(summary, chosen, noun)
         elements.show(elements.paragraph(comparison.recommendation, "verdict"))
-        st.altair_chart(
-            regions_chart(comparison.frame, theme.ink()),
-            key="regions-chart",
-            alt=f"Emissions of the same energy by {noun}",
+        drawing.draw(
+            regions_chart(comparison.frame),
+            "regions-chart",
+            f"Emissions of the same energy by {noun}",
         )
         elements.show(elements.paragraph(elsewhere.CAVEAT, "caption"))
 
 
-def _world(summary: Summary, factors: Sequence[GridFactor]) -> None:
+def _world(own: Sequence[PlaceTotals], factors: Sequence[GridFactor]) -> None:
     elements.show(
         elements.heading(
             "The world's electricity",
@@ -70,18 +74,20 @@ def _world(summary: Summary, factors: Sequence[GridFactor]) -> None:
     )
     quantities = {key: _quantity_name(key) for key in world.QUANTITIES}
     quantity = choose("Colour by", quantities, "map", width_px=380)
-    own = frames.places(summary.places)
-    st.altair_chart(
-        world.world_chart(frames.world(factors), quantity, own),
-        key="world-chart",
-        alt=f"World map by {quantities[quantity]}",
-    )
+    # As high as the page is wide enough for it, see ui/assets/style.css.
+    with st.container(key="world-map"):
+        drawing.draw(
+            world.world_chart(frames.world(factors), quantity, frames.places(own)),
+            "world-chart",
+            f"World map by {quantities[quantity]}",
+            height="stretch",
+        )
     caption = (
         "Outlined: where this project ran. Grey: no figure. Point at a country for its source."
     )
     small = [
         wording.place(place.country_iso_code, None)
-        for place in summary.places
+        for place in own
         if set(frames.places([place])) - world.drawn_countries()
     ]
     if small:

@@ -12,6 +12,7 @@ from ui.pages import equivalents, history, places, run, speedup, totals
 def render(project: str) -> None:
     """Show the page."""
     summary = data.summary(project)
+    is_running = totals.running(summary) > 0
     with st.container(key="project-page"):
         elements.show(
             elements.project_name(project),
@@ -20,15 +21,24 @@ def render(project: str) -> None:
         refresh.following(
             lambda: _totals(data.summary(project)),
             totals.standing(summary),
-            is_running=totals.running(summary) > 0,
+            is_running=is_running,
         )
         equivalents.show_sources(summary.equivalents)
         speedup.render(data.tradeoff(project))
-        runs = data.newest_runs(project)
+        runs = data.newest_runs(summary)
         if runs:
-            history.render(runs, summary)
+            refresh.following(
+                lambda: _history(data.summary(project)),
+                _history_depends_on(summary),
+                is_running=is_running,
+            )
             run.render(project, runs)
-        places.render(summary, data.grid())
+        refresh.following(
+            lambda: _places(data.summary(project)),
+            totals.standing(summary),
+            is_running=is_running,
+        )
+        places.world_map(summary.places, data.grid())
         totals.explain()
         _raw(runs, summary)
 
@@ -46,6 +56,21 @@ def _totals(summary: Summary) -> str:
             elements.show(elements.figures(figures, f"Last run, {last.status}"))
         totals.show_running(summary)
     equivalents.show(summary, beside_last_run=True)
+    return totals.standing(summary)
+
+
+def _history(summary: Summary) -> str:
+    history.render(data.newest_runs(summary), summary)
+    return _history_depends_on(summary)
+
+
+def _history_depends_on(summary: Summary) -> str:
+    """Return how the runs stand and which is selected: another one's details are elsewhere."""
+    return f"{totals.standing(summary)} {history.selected()}"
+
+
+def _places(summary: Summary) -> str:
+    places.render(summary, data.grid())
     return totals.standing(summary)
 
 

@@ -7,14 +7,13 @@ import streamlit as st
 
 from carbon.errors import ApiRejectedError
 from carbon.schema import ComponentEnergy, NodeReport, RunFields, RunReport
-from ui import data, elements, frames, refresh, theme, wording
+from ui import data, drawing, elements, frames, refresh, theme, wording
 from ui.address import choose
 from ui.charts.history import epochs_chart, metric_chart
 from ui.pages import series, totals
 
 METRICS_AT_MOST = 4
 DEVICES_UNFOLDED = 8
-NO_BREAK = "\N{NO-BREAK SPACE}"
 RAW_CHARACTERS_AT_MOST = 200_000
 _SERIES = {"nodes": {"__all__": {"series"}}}
 _COMPONENTS = ("gpu", "cpu", "ram")
@@ -128,7 +127,7 @@ def _components(run: RunReport) -> elements.Markup:
 def _band(energy_kwh: float | None, relative: float | None) -> str:
     if energy_kwh is None or relative is None:
         return "–" if energy_kwh is None else wording.uncertainty(None)
-    share = wording.percent(relative).replace(" ", NO_BREAK)
+    share = wording.percent(relative).replace(" ", elements.NO_BREAK)
     return f"{wording.energy_band(energy_kwh, relative)} ({share})"
 
 
@@ -144,8 +143,8 @@ def _charts(run: RunReport) -> str:
     """Show the epochs so far, and return the run's status."""
     if not run.epochs:
         elements.show(
-            elements.paragraph(
-                "No epochs were recorded: wrap the loop in run.epochs(…) to see them."
+            elements.instruction(
+                "No epochs were recorded: wrap the loop in `run.epochs(…)` to see them.", "note"
             )
         )
         return run.status
@@ -153,18 +152,15 @@ def _charts(run: RunReport) -> str:
     metrics = frames.metrics(run.epochs)
     names = list(dict.fromkeys(metrics["metric"]))
     shown = names[:METRICS_AT_MOST]
-    charts = [epochs_chart(frames.epochs(run.epochs))]
-    charts += [
+    drawn = [epochs_chart(frames.epochs(run.epochs))]
+    drawn += [
         metric_chart(metrics, name, color)
         for name, color in zip(shown, (theme.BLUE, theme.VERMILLION) * 2, strict=False)
     ]
+    told = [f"{name} of each epoch" for name in ("What was drawn or taken", *shown)]
+    keys = [f"epoch-chart-{position}" for position in range(len(drawn))]
     with st.container(key="epoch-charts"):
-        # In rows, so that on a phone, where columns stand below each other, the order is the same.
-        for first in range(0, len(charts), 2):
-            columns = st.columns(2) if len(charts) > 1 else [st.container()]
-            for position, column in zip(range(first, len(charts))[:2], columns, strict=False):
-                with column:
-                    st.altair_chart(charts[position], key=f"epoch-chart-{position}")
+        drawing.draw_in_rows(list(zip(drawn, keys, told, strict=True)))
     if len(names) > len(shown):
         hidden = ", ".join(names[len(shown) :])
         elements.show(
@@ -178,18 +174,17 @@ def _nodes(nodes: Sequence[NodeReport]) -> elements.Markup:
         return elements.paragraph("No node has reported yet.")
     rows = [
         [
-            elements.text(node.hostname),
+            elements.with_note(node.hostname, node.cpu_model or "unknown CPU"),
             elements.text(str(node.attempt + 1)),
             elements.text(_ranks(node.ranks)),
-            elements.text(node.cpu_model or "unknown"),
             elements.text(wording.energy(node.energy_kwh)),
             elements.text(_band(node.energy_kwh, node.energy_uncertainty)),
             elements.text(_above_idle(node)),
         ]
         for node in nodes
     ]
-    columns = ["Node", "Attempt", "Ranks", "CPU", "Energy", "Uncertainty", "Above idle"]
-    return elements.table("nodes", columns, rows, numeric=[1, 4, 5, 6])
+    columns = ["Node", "Attempt", "Ranks", "Energy", "Uncertainty", "Above idle"]
+    return elements.table("nodes", columns, rows, numeric=range(1, 6))
 
 
 def _devices(node: NodeReport) -> elements.Markup:

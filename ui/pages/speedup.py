@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from carbon.schema import Tradeoff, TradeoffPoint
-from ui import elements, frames, theme, verdicts
+from ui import drawing, elements, frames, verdicts
 from ui.charts.tradeoff import speedup_chart, tradeoff_chart
 
 
@@ -21,10 +21,11 @@ def render(tradeoff: Tradeoff) -> None:
         )
         if not tradeoff.points:
             elements.show(
-                elements.paragraph(
-                    "Nothing to compare yet. Give runs a study, strategy=… and at least one epoch: "
-                    'carbon.track(…, strategy="ddp", study="scaling-1"), once on one worker and '
-                    "once on two."
+                elements.instruction(
+                    "Nothing to compare yet. Give runs a study, a strategy and at least one epoch: "
+                    '`carbon.track(…, strategy="ddp", study="scaling-1")`, once on one worker and '
+                    "once on two.",
+                    "note",
                 )
             )
             return
@@ -57,7 +58,7 @@ def _chart(study: str, points: Sequence[TradeoffPoint]) -> str:
     frame = frames.tradeoff(points)
     baseline = verdicts.baseline_name(points[0])
     if frame["energy_kwh"].notna().any():
-        chart = tradeoff_chart(frame, baseline, theme.ink())
+        chart = tradeoff_chart(frame, baseline)
         caption = (
             "Right is faster, down is less energy. A ring marks the front of the means (Pareto): "
             "no mean is both faster and cheaper than a ringed one. The tick at a point's height is "
@@ -65,12 +66,12 @@ def _chart(study: str, points: Sequence[TradeoffPoint]) -> str:
             "warm-up, is left out."
         )
     else:
-        chart = speedup_chart(frame, baseline, theme.ink())
+        chart = speedup_chart(frame, baseline)
         caption = (
             "No energy was measured in this study, so only the speedups can be shown; the tick on "
             "each bar is the ideal."
         )
-    st.altair_chart(chart, key="tradeoff-chart", alt=f"Energy against speedup in {study}")
+    drawing.draw(chart, "tradeoff-chart", f"Energy against speedup in {study}")
     return caption
 
 
