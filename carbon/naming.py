@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from uuid import UUID
 
 from carbon.agreement import agree
+from carbon.launcher_process import launch_day_ms, launcher_process
 from carbon.run_id import given_run_id, new_run_id, shared_run_id
 from carbon.schema import RunSpec
-from carbon.topology import Topology, launch_day_ms, launcher_process
+from carbon.topology import Topology
 
 RunKey = tuple[str | int | None, ...]
 
@@ -22,8 +23,9 @@ def name_run(
 
     CARBON_RUN_ID gives it. Without that it is random for a process alone and the same in every
     process of a launch, which enter the same runs in the same order. Where the launch has a name
-    that all nodes know, it follows from that. Elsewhere the processes of a node have their parent
-    in common, and several nodes ask the store that their training uses, which takes a moment.
+    that all nodes know, it follows from that. Elsewhere the processes of a node have the launcher's
+    process in common, and several nodes ask the store that their training uses, which takes a
+    moment.
 
     Raises:
         SettingsError: CARBON_RUN_ID is no UUID of version 7.
@@ -36,8 +38,8 @@ def name_run(
     key = _run_key(spec)
     if place.n_nodes > 1 and place.has_shared_id:
         name = repr((place.launcher, place.launch_id, key))
-        return shared_run_id(launch_day_ms(), name), None
-    parent = launcher_process()
+        return shared_run_id(launch_day_ms(place), name), None
+    parent = launcher_process(place)
     launch = (place.hostname, parent.identity, place.launcher, place.launch_id)
     run_id = shared_run_id(parent.started_at_ms, repr((launch, key)))
     if place.n_nodes == 1:

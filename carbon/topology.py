@@ -4,6 +4,10 @@ Read from the environment of torchrun, Horovod, Ray Train and others like it, Op
 Intel MPI, and Slurm, then from `torch.distributed` where a script set it up by itself, in that
 order; a process without any of them is alone. A launcher started by another one inherits what that
 has set, so the inner ones come first: torchrun, Ray and mpirun run under Slurm, not the reverse.
+
+Every step of a Slurm job, each `srun` in its script, is a launch of its own, so that trainings that
+a job starts one after the other or side by side are a run each. Under `carbon run`, or with a
+CARBON_RUN_ID of the job's own, all of its steps are one run.
 """
 
 import os
@@ -11,7 +15,6 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from carbon import enclosing_run
 
@@ -173,12 +176,12 @@ _LAUNCHERS = (
 def detect(environ: Mapping[str, str]) -> Topology:
     """Return this process's place; values that are not numbers are taken as not set."""
     node = hostname()
-    place = _launched(environ, node) or _from_torch(environ, node) or Topology(hostname=node)
+    place = said_in(environ) or _from_torch(environ, node) or Topology(hostname=node)
     return replace(place, carbon_run_pid=enclosing_run.pid_in(environ, node))
 
 
-def _launched(environ: Mapping[str, str], node: str) -> Topology | None:
-    """Ask the launchers, the innermost first."""
+def said_in(environ: Mapping[str, str]) -> Topology | None:
+    """Return the place that a launcher gave the processes with these variables; None without it."""
     for launcher in _LAUNCHERS:
         rank = _number(environ, launcher.rank)
         world_size = _world_size(environ, launcher, rank)
@@ -193,7 +196,7 @@ def _launched(environ: Mapping[str, str], node: str) -> Topology | None:
         )
         n_nodes = _number(environ, launcher.n_nodes) or _nodes_from(world_size, local_world_size)
         return Topology(
-            hostname=node,
+            hostname=hostname(),
             rank=rank,
             world_size=world_size,
             local_rank=_number(environ, launcher.local_rank) or 0,
@@ -209,51 +212,6 @@ def _launched(environ: Mapping[str, str], node: str) -> Topology | None:
 def hostname() -> str:
     """Return this node's name, as `socket` would; loading that takes milliseconds."""
     return os.uname().nodename
-
-
-@dataclass(frozen=True)
-class LauncherProcess:
-    """The parent of this process, which it has in common with the other ranks on the node.
-
-    Attributes:
-        identity: tells it from every other process that this host has had.
-        started_at_ms: about when it started, Unix time, the same for all who ask.
-    """
-
-    identity: str
-    started_at_ms: int
-
-
-def launcher_process() -> LauncherProcess:
-    """Return the parent; its start is counted in ticks since boot, which a clock step leaves be."""
-    import psutil
-
-    pid = os.getppid()
-    try:
-        parent = psutil.Process(pid)
-        created_s = parent.create_time()
-    except psutil.Error:
-        return LauncherProcess(f"{pid}", 0)  # Process 1 of a container has no parent in it.
-    ticks = repr(created_s)
-    try:
-        # proc(5): field 22, counted behind the name in parentheses, which may hold anything.
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        ticks = f"{boot_id}/{stat.rpartition(')')[2].split()[19]}"
-    except (OSError, IndexError):
-        pass  # Not Linux.
-    # Coarse, about 17 minutes, so that ranks that see the clock before and after a step agree.
-    return LauncherProcess(f"{pid}/{ticks}", int(created_s * 1000) >> 20 << 20)
-
-
-def launch_day_ms() -> int:
-    """Return about when this launch began, Unix time in ms, as coarse as all its nodes can know.
-
-    In steps of a day and a half, from the start of this process's parent: launches whose names come
-    back after that are told apart, and a launch during which a step falls, within the second or so
-    that its nodes need to start, is one run a node.
-    """
-    return launcher_process().started_at_ms >> 27 << 27
 
 
 def _from_torch(environ: Mapping[str, str], node: str) -> Topology | None:
