@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types check format bench browser constraints clean
+.PHONY: demo test lint types check format bench browser openmpi constraints clean
 
 demo: $(VENV)/.all
 	@$(BIN)/python -m trainers.demo $(if $(ONCE),--once)
@@ -24,7 +24,7 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-check: $(VENV)/.dev browser
+check: $(VENV)/.dev browser openmpi
 	$(BIN)/pytest
 
 format: $(VENV)/.dev
@@ -60,6 +60,13 @@ browser:
 		echo "the tests need Chromium: install it, for example with: sudo apt-get install chromium" >&2; \
 		exit 1; \
 	fi
+
+# Some tests start ranks with a real mpirun, and are skipped without one.
+openmpi:
+	@command -v mpirun.openmpi >/dev/null && exit 0; \
+	[ "$$(id -u)" = 0 ] && apt-get update -qq \
+		&& apt-get install -y -qq --no-install-recommends openmpi-bin \
+		|| echo "to test with a real mpirun: sudo apt-get install openmpi-bin" >&2
 
 # The versions that set-up and CI use, made anew from what is installed.
 constraints: $(VENV)/.dev
