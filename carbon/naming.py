@@ -23,9 +23,9 @@ def name_run(
 
     CARBON_RUN_ID gives it. Without that it is random for a process alone and the same in every
     process of a launch, which enter the same runs in the same order. Where the launch has a name
-    that all nodes know, it follows from that. Elsewhere the processes of a node have the launcher's
-    process in common, and several nodes ask the store that their training uses, which takes a
-    moment.
+    that all nodes know, or that a restart keeps, it follows from that. Elsewhere the processes of a
+    node have the launcher's process in common, and several nodes ask the store that their training
+    uses, which takes a moment.
 
     Raises:
         SettingsError: CARBON_RUN_ID is no UUID of version 7.
@@ -36,7 +36,7 @@ def name_run(
     if not place.is_launched:
         return new_run_id(), None
     key = _run_key(spec)
-    if place.n_nodes > 1 and place.has_shared_id:
+    if place.has_lasting_id or (place.n_nodes > 1 and place.has_shared_id):
         name = repr((place.launcher, place.launch_id, key))
         return shared_run_id(launch_day_ms(place), name), None
     parent = launcher_process(place)

@@ -7,7 +7,8 @@ has set, so the inner ones come first: torchrun, Ray and mpirun run under Slurm,
 
 Every step of a Slurm job, each `srun` in its script, is a launch of its own, so that trainings that
 a job starts one after the other or side by side are a run each. Under `carbon run`, or with a
-CARBON_RUN_ID of the job's own, all of its steps are one run.
+CARBON_RUN_ID of the job's own, all of its steps are one run. A job that was requeued counts its
+steps anew, and each of them goes on with its run as another attempt.
 """
 
 import os
@@ -67,6 +68,11 @@ class Topology:
     def has_shared_id(self) -> bool:
         """Whether `launch_id` is the same on all nodes and no other launch's of about that time."""
         return self.launcher in _NAMED and bool(self.launch_id.strip("/"))
+
+    @property
+    def has_lasting_id(self) -> bool:
+        """Whether `launch_id` also stays when the launch begins anew, on this node or another."""
+        return self.launcher == "slurm" and self.has_shared_id
 
 
 @dataclass(frozen=True)
@@ -156,7 +162,8 @@ _LAUNCHERS = (
         "SLURM_LOCALID",
         n_nodes="SLURM_STEP_NUM_NODES",
         attempt="SLURM_RESTART_COUNT",
-        launch_id=("SLURM_CLUSTER_NAME", "SLURM_JOB_ID", "SLURM_STEP_ID"),
+        # With the host, as many clusters have the same name and count their jobs from 1.
+        launch_id=("SLURM_CLUSTER_NAME", "SLURM_SUBMIT_HOST", "SLURM_JOB_ID", "SLURM_STEP_ID"),
         # A batch script sees the job's task count too, but only `srun` starts that many tasks.
         needs=("SLURM_STEP_ID",),
         tasks_per_node=("SLURM_STEP_TASKS_PER_NODE", "SLURM_NODEID"),

@@ -128,3 +128,32 @@ def test_horovod_has_processes_without_any_variable_around_each_rank(shell: str)
         identities.add(said(command, clean(), has_own_session=True))
     (identity,) = identities
     assert identity.startswith(f"{os.getpid()}/")
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_one_run"),
+    [
+        (SLURM_ONE_NODE, True),
+        (SLURM_ONE_NODE | {"SLURM_STEP_ID": "1"}, False),
+        (SLURM_ONE_NODE | {"SLURM_SUBMIT_HOST": "another"}, False),
+        (OPENMPI_ONE_NODE, False),
+    ],
+    ids=["requeued", "another step", "another cluster of that name", "a name that came back"],
+)
+def test_a_requeued_slurm_job_goes_on_with_its_runs(variables: Env, is_one_run: bool) -> None:
+    """Each time a process of its own, without the variables, launches."""
+    name = """
+import os
+from carbon.naming import name_run
+from carbon.schema import RunSpec
+from carbon.topology import detect
+print(name_run(RunSpec(project="digits"), detect(os.environ), os.environ)[0])
+"""
+    run_ids = set()
+    for own in (
+        SLURM_ONE_NODE if "SLURM_JOB_ID" in variables else variables,
+        variables | {"SLURM_RESTART_COUNT": "1"},
+    ):
+        rank = ["env", *(f"{k}={v}" for k, v in own.items()), sys.executable, "-c", name]
+        run_ids.add(said(["sh", "-c", IN_A_SHELL, "launcher", *rank], clean()))
+    assert len(run_ids) == (1 if is_one_run else 2)
