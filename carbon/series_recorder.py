@@ -1,8 +1,9 @@
 """Records, at every sample, what the devices and the host do beside drawing energy."""
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from carbon.errors import SpoolError
 from carbon.host_readings import BYTES_PER_GIB, HostReadings
@@ -34,6 +35,16 @@ _OF_HOST = frozenset(
 OpenHostReadings = Callable[[Collection[SeriesName]], HostReadings]
 
 
+class _Noted(NamedTuple):
+    """What the meters told at a sample, in their order."""
+
+    from_s: float
+    until_s: float
+    ends_s: list[float]
+    """Up to when their readings stand."""
+    utilization_percent: list[float | None]
+
+
 class SeriesRecorder:
     """The series of one process's part in a run; used by the recorder's thread alone.
 
@@ -56,8 +67,9 @@ class SeriesRecorder:
         self._interval_s = interval_s
         self._open_host_readings = open_host_readings
         self._series: dict[tuple[SeriesName, str | None], Series] = {}
-        self._powers: dict[tuple[SeriesName, str | None], list[MeterWindow]] = {}
-        self._grouped_count = 0
+        self._windows: list[MeterWindow] = []
+        self._noted: list[_Noted] = []
+        self._powers: dict[tuple[SeriesName, str | None], list[int]] = {}
         self._sensors: dict[str, BoardSensors | None] = {}
         self._host: HostReadings | None = None
         self._host_since_s: float | None = None
@@ -69,29 +81,54 @@ class SeriesRecorder:
     def sample(
         self, metering: Metering, from_s: float, until_s: float, *, at_end: bool = False
     ) -> None:
-        """Record the time since the last sample, after the meters were read."""
+        """Record the time since the last sample, after the meters were read.
+
+        What the meters tell is noted only, for `catch_up`: many samples at once take less time.
+        """
         if not self._works:
             return
         try:
-            self._sample_powers(metering.windows, until_s)
-            if "gpu_utilization" in self._chosen:
-                self._sample_utilization(metering.windows.values(), from_s, until_s)
+            if len(self._windows) != len(metering.windows):
+                self._windows = list(metering.windows.values())
+                self._group()
+            self._noted.append(
+                _Noted(
+                    from_s,
+                    until_s,
+                    [window.covers_until_s for window in self._windows],
+                    [window.utilization_percent for window in self._windows],
+                )
+            )
             if self._host_since_s is None and metering.holds_host:
                 self._host_since_s = from_s  # Taken over after the last sample, if not at first.
             # Half a sample of tolerance, or one that comes a little early would cost a whole one.
             if at_end or until_s >= self._look_due_s - self._interval_s / 2:
                 self._look(metering, until_s)
         except Exception as error:  # noqa: BLE001 - no fault here may touch the energy figures
-            log.warning("no further series are recorded: %s: %s", type(error).__name__, error)
-            self._works = False
+            self._give_up(error)
+
+    def catch_up(self) -> None:
+        """Record what was noted; before the meters' readings are forgotten."""
+        noted, self._noted = self._noted, []
+        try:
+            for (name, uuid), places in self._powers.items():
+                for sample in noted:
+                    self._add_power(name, uuid, places, sample)
+            if "gpu_utilization" in self._chosen:
+                for sample in noted:
+                    self._add_utilization(sample)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._give_up(error)
 
     def write(self, journal: Journal, now_s: float, *, at_end: bool = False) -> None:
         """Put what is recorded beside the part in the spool, if the time for it has come."""
-        if not self._series or (not at_end and now_s - self._written_s < WRITE_INTERVAL_S):
+        if not at_end and now_s - self._written_s < WRITE_INTERVAL_S:
             return
         self._written_s = now_s
         try:
             series = self.recorded()
+            if not series.recorded:
+                return
             if at_end:
                 journal.series = series
             journal.write_series(series)
@@ -102,6 +139,7 @@ class SeriesRecorder:
 
     def recorded(self) -> PartSeries:
         """Return what has been recorded."""
+        self.catch_up()
         return PartSeries(
             hostname=self._started.hostname,
             attempt=self._started.attempt,
@@ -111,41 +149,42 @@ class SeriesRecorder:
             ],
         )
 
-    def _sample_powers(self, windows: Mapping[str, MeterWindow], until_s: float) -> None:
-        """Record the mean power up to the last reading, which may be a little before the sample."""
-        if self._grouped_count != len(windows):
-            self._grouped_count = len(windows)
-            self._group(windows.values())
-        for (name, uuid), together in self._powers.items():
-            stretches = [s for w in together if (s := w.newly_metered(until_s)) is not None]
-            # A device that is lost keeps its energy as it was; what it draws is unknown, not 0 W.
-            is_lost = not any(s.energy_j for s in stretches) and any(
-                window.meter.note for window in together
-            )
-            if len(stretches) == len(together) and not is_lost:
-                # Of several, as the sockets of a host, all are read at once, to a millisecond.
-                from_s, to_s = stretches[0].from_s, stretches[0].until_s
-                power_w = sum(s.energy_j / (s.until_s - s.from_s) for s in stretches)
-                self._add(name, uuid, from_s, to_s, power_w)
-
-    def _group(self, windows: Iterable[MeterWindow]) -> None:
+    def _group(self) -> None:
         """Find out whose power is recorded by which name; no meter is ever taken away."""
         self._powers.clear()
-        for window in windows:
+        for place, window in enumerate(self._windows):
             name, device = _POWERS[window.meter.component], window.meter.device
             if name in self._chosen and is_of_device(name) == (device is not None):
                 key = name, device.uuid if device else None
-                self._powers.setdefault(key, []).append(window)
+                self._powers.setdefault(key, []).append(place)
 
-    def _sample_utilization(
-        self, windows: Iterable[MeterWindow], from_s: float, until_s: float
+    def _add_power(
+        self, name: SeriesName, uuid: str | None, places: Sequence[int], noted: _Noted
     ) -> None:
+        """Record the mean power up to the last reading, which may be a little before the sample."""
+        if places[-1] >= len(noted.ends_s):
+            return  # Not open yet.
+        windows = [self._windows[place] for place in places]
+        found = [
+            window.newly_metered(min(noted.ends_s[place], noted.until_s))
+            for place, window in zip(places, windows, strict=True)
+        ]
+        stretches = [stretch for stretch in found if stretch is not None]
+        # A device that is lost keeps its energy as it was; what it draws is unknown, not 0 W.
+        is_lost = not any(s.energy_j for s in stretches) and any(w.meter.note for w in windows)
+        if len(stretches) == len(windows) and not is_lost:
+            # Of several, as the sockets of a host, all are read at once, to a millisecond.
+            from_s, to_s = stretches[0].from_s, stretches[0].until_s
+            power_w = sum(s.energy_j / (s.until_s - s.from_s) for s in stretches)
+            self._add(name, uuid, from_s, to_s, power_w)
+
+    def _add_utilization(self, noted: _Noted) -> None:
         """Record the utilisation that was sampled for the energy report."""
-        for window in windows:
-            device, percent = window.meter.device, window.utilization_percent
-            if device is not None and percent is not None:
+        for window, percent in zip(self._windows, noted.utilization_percent, strict=False):
+            if window.meter.device is not None and percent is not None:
+                from_s = max(noted.from_s, window.since_s)
                 self._add(
-                    "gpu_utilization", device.uuid, max(from_s, window.since_s), until_s, percent
+                    "gpu_utilization", window.meter.device.uuid, from_s, noted.until_s, percent
                 )
 
     def _look(self, metering: Metering, now_s: float) -> None:
@@ -178,6 +217,10 @@ class SeriesRecorder:
             celsius = sensors.temperature_celsius()
             if celsius is not None:
                 self._add("gpu_temperature", device.uuid, from_s, now_s, celsius)
+
+    def _give_up(self, error: Exception) -> None:
+        log.warning("no further series are recorded: %s: %s", type(error).__name__, error)
+        self._works = False
 
     def _add(
         self, name: SeriesName, uuid: str | None, from_s: float, until_s: float, value: float

@@ -72,16 +72,16 @@ class HeldFile:
         """Append all of `text` or nothing of it, and return the file's size in bytes."""
         fd = self._open_fd()
         found = os.fstat(fd)
-        if found.st_ino != self.path.stat().st_ino:
+        if found.st_ino != os.stat(self.path).st_ino:
             raise OSError(f"{self.path} was replaced by another file")
-        data = text.encode()
+        data = rest = text.encode()
         try:
-            while data:
-                data = data[os.write(fd, data) :]
+            while rest:
+                rest = rest[os.write(fd, rest) :]
         except OSError:
             os.ftruncate(fd, found.st_size)
             raise
-        return found.st_size + len(text.encode())
+        return found.st_size + len(data)
 
     def replace(self, text: str) -> int:
         """Put `text` in the place of everything in the file, at once and still locked.

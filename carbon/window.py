@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from carbon.curve import EDGE_SPAN_S, Curve
 from carbon.division import Division
@@ -12,8 +12,7 @@ from carbon.part import Metered
 from carbon.sharing import Share
 
 
-@dataclass(frozen=True)
-class Stretch:
+class Stretch(NamedTuple):
     """Some time of a run, in moments of the monotonic clock, and the run's energy in it."""
 
     from_s: float

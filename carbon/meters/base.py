@@ -1,13 +1,12 @@
 """The one question a meter answers, and the shape of its answer."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from carbon.schema import Component
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """Cumulative energy `energy_j` in joules at the monotonic time `at_s` in seconds.
 
     `at_s` may lie before the moment of the call: a counter that moves in steps was exact at a step.

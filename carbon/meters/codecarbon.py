@@ -11,8 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -234,20 +233,24 @@ def _import() -> None:
             module.SLURM_JOB_ID = None
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
+_quiet_threads: set[int | None] = set()
+
+
+def _is_from_elsewhere(record: logging.LogRecord) -> bool:
+    return record.thread not in _quiet_threads
+
+
+class quiet:  # noqa: N801 - used as a function; a generator's takes longer at every reading
     """Keep what CodeCarbon says in this thread out of the program's log and terminal."""
-    logger = logging.getLogger("codecarbon")
-    here = threading.get_ident()
 
-    def is_from_elsewhere(record: logging.LogRecord) -> bool:
-        return record.thread != here
+    def __enter__(self) -> None:
+        _quiet_threads.add(threading.get_ident())
+        logging.getLogger("codecarbon").addFilter(_is_from_elsewhere)
 
-    logger.addFilter(is_from_elsewhere)
-    try:
-        yield
-    finally:
-        logger.removeFilter(is_from_elsewhere)
+    def __exit__(self, *_: object) -> None:
+        _quiet_threads.discard(threading.get_ident())
+        if not _quiet_threads:
+            logging.getLogger("codecarbon").removeFilter(_is_from_elsewhere)
 
 
 if __name__ == "__main__":
