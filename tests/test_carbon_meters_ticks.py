@@ -51,6 +51,18 @@ def test_a_counter_is_exact_at_its_ticks(
         assert point.energy_j == pytest.approx(POWER_W * point.at_s, abs=POWER_W * late_s)
 
 
+def test_a_counter_that_moved_at_every_look_is_not_taken_for_one_of_the_longest_steps() -> None:
+    """On a busy machine looks come so unevenly that no period is found."""
+    ticks = Ticks(0.0, 0.0)
+    readings, t_s, count = [], 0.0, 0
+    while ticks.is_following:
+        count += 1
+        t_s += 0.002 if count % 2 else 0.009
+        readings.append(ticks.see(t_s, POWER_W * t_s))
+    assert ticks.period_s <= 0.012
+    assert all(p.energy_j == pytest.approx(POWER_W * p.at_s, abs=2) for p in points(readings))
+
+
 def test_nothing_is_final_until_the_ticks_are_known() -> None:
     ticks = Ticks(0.0, 0.0)
     for count in range(1, 40):

@@ -7,6 +7,7 @@ interpolated. Everything here is arithmetic; who reads and waits is elsewhere.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from carbon.meters.base import Reading
 
@@ -190,6 +191,9 @@ class Ticks:
             last = self._learned()
             self.is_following = False
             return last
+        # There was a tick in each of two steps, so they hold a period between them.
+        spans = (after.until_s - before.from_s for before, after in pairwise(self._steps))
+        self.period_s = min([self.period_s, *spans])
         late_s = self.period_s / 2
         begin = Reading(first.at_s - late_s, first.energy_j)
         steps = (Reading(step.until_s - late_s, step.energy_j) for step in self._steps)
