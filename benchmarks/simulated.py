@@ -22,8 +22,10 @@ DUTY = 0.3
 WITH_COUNTER: dict[str, Any] = {"counter_step_ms": 100}
 """The board's counter moves every 100 ms, the longest step that has been seen."""
 
-WITHOUT_COUNTER: dict[str, Any] = {"energy_error": NOT_SUPPORTED, "power_step_ms": 20}
-"""No counter; power readings are of the moment and renewed every 20 ms, as on Volta."""
+WITHOUT_COUNTER: dict[str, Any] = {"energy_error": NOT_SUPPORTED, "power_step_ms": 23}
+"""No counter; power readings are of the moment and renewed about every 20 ms, as on Volta. Not by
+a divisor of the load's period: every edge would be seen as late as the last one, so that a GPU's
+error would be drawn once for all windows, and be up to 5 % whoever looks."""
 
 AVERAGED_POWER: dict[str, Any] = {
     **WITHOUT_COUNTER,

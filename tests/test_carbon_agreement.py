@@ -10,12 +10,11 @@ from uuid import UUID
 import pytest
 from torch._C._distributed_c10d import TCPStore
 
-from carbon import delivery
 from carbon.agreement import agree
 from carbon.run_id import new_run_id
-from carbon.schema import RunReport
 from carbon.settings import Settings
 from carbon.spool import Spool
+from tests.fixtures.spools import settled
 from tests.fixtures.tracking import closed_port, joules
 
 SCRIPT = """
@@ -133,10 +132,3 @@ def test_two_nodes_of_torchrun_are_one_run(
         # Each node's CPU, RAM and GPU once, whatever its number of ranks, from when it came.
         at_most_j = 370 * share.duration_s * len(share.nodes)
         assert 0.7 * at_most_j < joules(share) < 1.01 * at_most_j
-
-
-def settled(spool: Spool, run_id: UUID) -> RunReport:
-    with spool.locked(run_id):
-        report = delivery.settle(spool, run_id)
-    assert report is not None
-    return report

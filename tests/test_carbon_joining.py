@@ -15,9 +15,10 @@ from carbon.schema import RunReport
 from carbon.settings import Settings
 from carbon.spool import Spool
 from tests.fixtures.nvml import MakeGpus
+from tests.fixtures.spools import the_report
 from tests.fixtures.tracking import joules, steady_sources, wait_until
 from tests.nvml_sim.curve import SquareWave
-from tests.test_carbon_launch import CARBON_RUN, the_parts, the_report
+from tests.test_carbon_launch import CARBON_RUN, the_parts
 
 Env = dict[str, str]
 

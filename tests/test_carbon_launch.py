@@ -13,13 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from carbon import delivery
 from carbon.client import Client
 from carbon.part import Part
-from carbon.schema import RunReport
 from carbon.settings import Settings
 from carbon.spool import Spool
 from tests.fixtures.api import LiveApi
+from tests.fixtures.spools import the_report
 from tests.fixtures.tracking import wait_until
 
 Env = dict[str, str]
@@ -57,15 +56,6 @@ def the_parts(settings: Settings) -> list[Part]:
     spool = Spool(settings.spool_dir)
     (run_id,) = spool.waiting()
     return spool.parts(run_id)
-
-
-def the_report(settings: Settings) -> RunReport:
-    spool = Spool(settings.spool_dir)
-    (run_id,) = spool.waiting()
-    with spool.locked(run_id):
-        report = delivery.settle(spool, run_id)
-    assert report is not None
-    return report
 
 
 @pytest.mark.parametrize(

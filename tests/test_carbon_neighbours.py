@@ -5,11 +5,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 
-from carbon import delivery, units
+from carbon import units
 from carbon.neighbours import KEPT_S, Neighbours
 from carbon.run_id import new_run_id
 from carbon.schema import RunReport
@@ -17,6 +16,7 @@ from carbon.settings import Settings
 from carbon.spool import Spool
 from carbon.tracker import track
 from tests.fixtures.nvml import MakeGpus
+from tests.fixtures.spools import settled
 from tests.fixtures.tracking import joules, steady_sources
 
 POWER_W = 300 + 60 + 10  # A GPU that all runs use, the CPU and the RAM of `steady_sources`.
@@ -155,10 +155,3 @@ def test_runs_of_several_processes_add_up_and_the_busy_one_has_more(
 
     # The GPU is divided equally, whoever uses it.
     assert cpu_to_gpu("busy") > cpu_to_gpu("idle")
-
-
-def settled(spool: Spool, run_id: UUID) -> RunReport:
-    with spool.locked(run_id):
-        report = delivery.settle(spool, run_id)
-    assert report is not None
-    return report

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from carbon import delivery
 from carbon.client import Client
 from carbon.run_id import new_run_id
-from carbon.schema import RunReport
 from carbon.settings import Settings
 from carbon.spool import Spool
 from carbon.tracker import track
 from tests.fixtures.api import LiveApi
+from tests.fixtures.spools import the_report
 from tests.fixtures.tracking import joules, steady_sources, wait_until
 
 SCRIPT = """
@@ -57,16 +56,6 @@ def torchrun(script: str, env: dict[str, str], directory: Path) -> None:
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-
-
-def the_report(settings: Settings) -> RunReport:
-    """Finish and return the one run that waits in the spool."""
-    spool = Spool(settings.spool_dir)
-    (run_id,) = spool.waiting()
-    with spool.locked(run_id):
-        report = delivery.settle(spool, run_id)
-    assert report is not None
-    return report
 
 
 @pytest.mark.parametrize(
