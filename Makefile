@@ -3,6 +3,8 @@
 # make test         lint, types and every test
 # make bench        measure ours and the peers side by side, in about twenty minutes
 # make bench ARGS="--quick --only latency"
+# make migration TITLE="add budgets"
+#                   write the step from the ledger's last schema to the tables as they are
 # make format       put the code into its canonical form
 
 PYTHON ?= python3
@@ -10,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types check format bench browser openmpi constraints clean
+.PHONY: demo test lint types check format migration bench browser openmpi constraints clean
 
 demo: $(VENV)/.all
 	@$(BIN)/python -m trainers.demo $(if $(ONCE),--once)
@@ -30,6 +32,11 @@ check: $(VENV)/.dev browser openmpi
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+migration: $(VENV)/.dev
+	$(BIN)/python -m api.migrations "$(TITLE)"
+	$(BIN)/ruff check --fix --quiet api/migrations
+	$(BIN)/ruff format --quiet api/migrations
 
 # Wants a quiet machine. Every tool has an environment of its own in .bench.
 bench: $(VENV)/.dev

@@ -8,14 +8,14 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
-from sqlalchemy import URL, make_url
+from sqlalchemy import make_url
 
 from api.app import create_app
+from api.engine import url_of
 from api.takeover import take_over
 from carbon import settings
 from carbon.errors import CarbonError, SettingsError
@@ -49,7 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit status: 0 stopped, 1 cannot serve, 2 must not serve."""
     options = _parser().parse_args(arguments)
     try:
-        configured = settings.load(database_url=_database_url(options.database))
+        named = None if options.database is None else url_of(options.database)
+        configured = settings.load(database_url=named)
         if configured.api_key_text is None and not _is_loopback(options.host):
             return _fail(
                 _EXIT_USAGE,
@@ -97,13 +98,6 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
     return int(text)
-
-
-def _database_url(text: str | None) -> str | None:
-    if text is None or ":" in text:
-        return text
-    path = str(Path(text).expanduser().absolute())
-    return URL.create("sqlite", database=path).render_as_string()
 
 
 def _is_loopback(host: str) -> bool:

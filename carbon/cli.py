@@ -21,6 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+database_app = typer.Typer(help="Look after the ledger.", no_args_is_help=True)
+app.add_typer(database_app, name="db")
 console = Console(highlight=False, soft_wrap=True)
 
 Host = Annotated[str, typer.Option(help="Address to listen on. Any but loopback needs an API key.")]
@@ -112,8 +114,15 @@ def run_command(
 @app.command()
 def serve(host: Host = "127.0.0.1", port: Port = DEFAULT_PORT, database: Database = None) -> None:
     """Start the API, and take over the runs that wait in this machine's spool."""
-    processes.require("server", "fastapi", "sqlmodel", "uvicorn")
+    _require_server()
     processes.become("api", _api_arguments(host, port, database))
+
+
+@database_app.command("upgrade")
+def upgrade_database(database: Database = None) -> None:
+    """Bring the ledger's tables up to this version's, keeping its runs; safe to repeat."""
+    _require_server()
+    processes.become("api.administration", ["upgrade", *_database_arguments(database)])
 
 
 @app.command()
@@ -131,7 +140,7 @@ def up(
     database: Database = None,
 ) -> None:
     """Start the API and its dashboard; Ctrl-C stops both."""
-    processes.require("server", "fastapi", "sqlmodel", "uvicorn")
+    _require_server()
     processes.require("dashboard", "streamlit", "altair", "pandas")
     settings = load(api_url=processes.url_from_here(host, port))
     children = processes.Children()
@@ -266,9 +275,16 @@ def doctor(
         sys.exit(1)
 
 
+def _require_server() -> None:
+    processes.require("server", "alembic", "fastapi", "sqlmodel", "uvicorn")
+
+
 def _api_arguments(host: str, port: int, database: str | None) -> list[str]:
-    chosen = ["--database", database] if database else []
-    return ["--host", host, "--port", str(port), *chosen]
+    return ["--host", host, "--port", str(port), *_database_arguments(database)]
+
+
+def _database_arguments(database: str | None) -> list[str]:
+    return ["--database", database] if database else []
 
 
 def _came_up(children: processes.Children, settings: Settings) -> bool:

@@ -11,6 +11,7 @@ hypothesis.settings.load_profile("patient")
 
 # In an order in which none is imported by one before it.
 pytest_plugins = [
+    "tests.fixtures.ledgers",
     "tests.fixtures.api",
     "tests.fixtures.nvml",
     "tests.fixtures.tracking",

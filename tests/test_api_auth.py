@@ -1,21 +1,20 @@
 """With a key set, nothing under /v1 answers without it."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
 from tests.factories import make_report
-from tests.fixtures.api import api_settings
+from tests.fixtures.ledgers import Ledgers
 
 KEY = "correct horse"
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(api_settings(tmp_path, api_key=KEY))) as opened:
+def client(ledgers: Ledgers) -> Iterator[TestClient]:
+    with TestClient(create_app(ledgers.settings(api_key=KEY))) as opened:
         yield opened
 
 

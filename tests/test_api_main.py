@@ -19,6 +19,7 @@ from carbon.errors import ApiRejectedError
 from carbon.schema import Problem, RunReport
 from tests.factories import make_report
 from tests.fixtures.api import ROOT, SERVE, LiveApi, clean_environment, serving
+from tests.fixtures.ledgers import Ledgers
 
 TIMEOUT_S = 30
 
@@ -122,7 +123,11 @@ def test_other_machines_are_not_served_without_a_key(tmp_path: Path, host: str) 
 
 
 UNUSABLE: list[tuple[list[str], int, str]] = [
-    (["--database", "oracle9://u:secret@h/db"], 1, "the driver of oracle9://u:***@h/db is not in"),
+    (
+        ["--database", "oracle9://u:secret@h/db"],
+        1,
+        "oracle9://u:***@h/db is neither a SQLite",
+    ),
     (["--database", "nonsense:"], 1, "'nonsense:' is not a database URL such as sqlite:////var"),
     (["--database", "/proc/nowhere/ledger.db"], 1, "the directory of sqlite:////proc/nowhere/led"),
     (["--database", __file__], 1, "cannot be the ledger: file is not a database; name another w"),
@@ -218,11 +223,11 @@ def put(server: LiveApi, report: RunReport) -> httpx.Response:
     )
 
 
-def test_writers_of_one_run_on_two_servers_leave_the_highest_seq(tmp_path: Path) -> None:
+def test_writers_of_one_run_on_two_servers_leave_the_highest_seq(ledgers: Ledgers) -> None:
     writers, rounds = 8, 10
     with (
-        serving(tmp_path) as one,
-        serving(tmp_path) as two,
+        serving(ledgers.directory, database_url=ledgers.url()) as one,
+        serving(ledgers.directory, database_url=ledgers.url()) as two,
         ThreadPoolExecutor(writers) as pool,
     ):
         together = threading.Barrier(writers)
@@ -246,17 +251,23 @@ def test_writers_of_one_run_on_two_servers_leave_the_highest_seq(tmp_path: Path)
             assert client.summary().runs == rounds
 
 
-def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+def test_what_was_acknowledged_survives_a_kill(ledgers: Ledgers) -> None:
     acknowledged: dict[UUID, str] = {}
     for kept in (1, 7):
-        with serving(tmp_path) as server, Client(server.settings) as client:
+        with (
+            serving(ledgers.directory, database_url=ledgers.url()) as server,
+            Client(server.settings) as client,
+        ):
             for _ in range(kept):
                 report = make_report()
                 client.put_run(report)
                 acknowledged[report.run_id] = report.model_dump_json()
             server.process.send_signal(signal.SIGKILL)
             assert server.process.wait(TIMEOUT_S) == -signal.SIGKILL
-    with serving(tmp_path) as server, Client(server.settings) as client:
+    with (
+        serving(ledgers.directory, database_url=ledgers.url()) as server,
+        Client(server.settings) as client,
+    ):
         assert client.summary().runs == len(acknowledged)
         for run_id, text in acknowledged.items():
             assert client.run(run_id).model_dump_json() == text

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from carbon.schema import DeviceReport, EpochReport, NodeReport, RunPage, RunReport
 from tests.factories import make_report, run_id_at
-from tests.fixtures.api import api_settings
+from tests.fixtures.ledgers import Ledgers
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -161,12 +160,10 @@ def reports(draw: st.DrawFn) -> RunReport:
 
 
 @pytest.fixture(scope="module")
-def two_servers(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[tuple[TestClient, TestClient]]:
+def two_servers(module_ledgers: Ledgers) -> Iterator[tuple[TestClient, TestClient]]:
     with (
-        TestClient(create_app(api_settings(tmp_path_factory.mktemp("one")))) as one,
-        TestClient(create_app(api_settings(tmp_path_factory.mktemp("two")))) as two,
+        TestClient(create_app(module_ledgers.settings("one"))) as one,
+        TestClient(create_app(module_ledgers.settings("two"))) as two,
     ):
         yield one, two
 
@@ -255,9 +252,9 @@ def test_a_hundred_runs_are_a_page_unless_told_otherwise(api_client: TestClient)
     assert len(page(api_client, cursor=first.next_cursor).items) == 1
 
 
-def test_two_apps_can_open_one_ledger(api_app: FastAPI, tmp_path: Path) -> None:
+def test_two_apps_can_open_one_ledger(api_app: FastAPI, ledgers: Ledgers) -> None:
     report = make_report()
-    with TestClient(api_app) as one, TestClient(create_app(api_settings(tmp_path))) as two:
+    with TestClient(api_app) as one, TestClient(create_app(ledgers.settings())) as two:
         put(one, report)
         put(two, report, 200)
         assert two.get(f"/v1/runs/{report.run_id}").text == report.model_dump_json()

@@ -1,16 +1,16 @@
 """Series in the ledger: with their run, apart from it, gone with what replaces it."""
 
-from contextlib import closing
-from pathlib import Path
-from sqlite3 import connect
-
 import pytest
+from fastapi import FastAPI
+from sqlalchemy import text
 from starlette.testclient import TestClient
 
+from api.app import create_app
 from carbon.client import Client
 from carbon.schema import NodeReport, RunReport, SeriesReport
 from tests.factories import make_report
-from tests.fixtures.api import LiveApi, api_settings
+from tests.fixtures.api import LiveApi
+from tests.fixtures.ledgers import Ledgers
 from tests.reports import recorded_run
 from tests.test_api_runs import put
 
@@ -21,17 +21,16 @@ def read(client: TestClient, report: RunReport, **query: str) -> RunReport:
     return RunReport.model_validate_json(answer.content)
 
 
-def rows(directory: Path) -> int:
-    with closing(connect(directory / "ledger.db")) as ledger:
-        return int(ledger.execute("SELECT count(*) FROM series").fetchone()[0])
+def rows(app: FastAPI) -> int:
+    with app.state.engine.begin() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM series")).scalar_one())
 
 
-def test_series_come_back_as_they_were_sent(api_client: TestClient, tmp_path: Path) -> None:
+def test_series_come_back_as_they_were_sent(api_app: FastAPI, api_client: TestClient) -> None:
     report = recorded_run(gpus=3)
     put(api_client, report)
-    text = api_client.get(f"/v1/runs/{report.run_id}").text
-    assert text == report.model_dump_json()
-    assert rows(tmp_path) == 3 + 1, "one for each device and one for the host"
+    assert api_client.get(f"/v1/runs/{report.run_id}").text == report.model_dump_json()
+    assert rows(api_app) == 3 + 1, "one for each device and one for the host"
 
 
 def test_they_are_left_out_where_they_are_not_wanted(api_client: TestClient) -> None:
@@ -53,21 +52,18 @@ def test_the_client_asks_for_either(live_api: LiveApi) -> None:
 
 
 def test_a_report_takes_its_series_to_another_server(
-    api_client: TestClient, tmp_path_factory: pytest.TempPathFactory
+    api_client: TestClient, ledgers: Ledgers
 ) -> None:
-    from api.app import create_app
-
     report = recorded_run()
     put(api_client, report)
-    elsewhere = tmp_path_factory.mktemp("elsewhere")
-    with TestClient(create_app(api_settings(elsewhere))) as other:
+    with TestClient(create_app(ledgers.settings("elsewhere"))) as other:
         content = api_client.get(f"/v1/runs/{report.run_id}").content
         assert other.put(f"/v1/runs/{report.run_id}", content=content).status_code == 201
         assert read(other, report) == report
 
 
 def test_a_newer_report_replaces_them_and_an_older_one_does_not(
-    api_client: TestClient, tmp_path: Path
+    api_app: FastAPI, api_client: TestClient
 ) -> None:
     first = recorded_run(gpus=4, seq=1)
     put(api_client, first)
@@ -77,9 +73,9 @@ def test_a_newer_report_replaces_them_and_an_older_one_does_not(
     put(api_client, first, 200)
     put(api_client, recorded_run(gpus=2, seq=2, run_id=first.run_id), 200)
     assert read(api_client, first) == second
-    assert rows(tmp_path) == 2
+    assert rows(api_app) == 2
     put(api_client, make_report(seq=3, run_id=first.run_id), 200)
-    assert rows(tmp_path) == 0
+    assert rows(api_app) == 0
 
 
 def test_nodes_of_one_name_keep_their_own(api_client: TestClient) -> None:

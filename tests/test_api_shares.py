@@ -4,7 +4,6 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,7 +13,8 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from carbon.client import Client
 from carbon.schema import RunReport
-from tests.fixtures.api import api_settings, serving
+from tests.fixtures.api import serving
+from tests.fixtures.ledgers import Ledgers
 from tests.test_carbon_shares import RUN_ID, share, whole
 
 TIMEOUT_S = 30
@@ -53,7 +53,7 @@ def test_two_nodes_make_one_run(api_client: TestClient) -> None:
     assert listed["energy_kwh"] == 1.006
 
 
-def test_every_message_three_times_in_any_order_is_the_same_run(tmp_path: Path) -> None:
+def test_every_message_three_times_in_any_order_is_the_same_run(ledgers: Ledgers) -> None:
     messages = [
         share("a", 0, seq=1, gpu_energy_kwh=0.5, status="running", ended_at=None),
         share("a", 0, seq=3, gpu_energy_kwh=2.0),
@@ -62,7 +62,7 @@ def test_every_message_three_times_in_any_order_is_the_same_run(tmp_path: Path) 
     ]
     texts = set()
     for number, order in enumerate(list(permutations(messages))[::5]):
-        with TestClient(create_app(api_settings(tmp_path, f"{number}.db"))) as client:
+        with TestClient(create_app(ledgers.settings(str(number)))) as client:
             shuffled = [*order, *random.sample(order, len(order)), *order]
             for report in shuffled:
                 put(client, report)
@@ -90,12 +90,12 @@ def test_a_run_that_was_read_and_is_put_back_changes_nothing(api_client: TestCli
 
 
 def test_a_run_read_on_one_server_can_be_put_on_another(
-    api_client: TestClient, tmp_path: Path
+    api_client: TestClient, ledgers: Ledgers
 ) -> None:
     put(api_client, share("a", 0))
     put(api_client, share("b", 1))
     text = api_client.get(PATH).text
-    with TestClient(create_app(api_settings(tmp_path, "other.db"))) as other:
+    with TestClient(create_app(ledgers.settings("other"))) as other:
         assert other.put(PATH, content=text).status_code == 201
         assert other.get(PATH).text == text
         # What comes late from one of the nodes is contained in it already.
@@ -124,12 +124,12 @@ def test_shares_that_make_no_valid_run_are_refused_and_change_nothing(
 
 @pytest.mark.parametrize("first_whole", [False, True])
 def test_nodes_that_report_at_once_to_two_servers_all_count(
-    tmp_path: Path, first_whole: bool
+    ledgers: Ledgers, first_whole: bool
 ) -> None:
     hosts, rounds = 4, 4
     with (
-        serving(tmp_path) as one,
-        serving(tmp_path) as two,
+        serving(ledgers.directory, database_url=ledgers.url()) as one,
+        serving(ledgers.directory, database_url=ledgers.url()) as two,
         ThreadPoolExecutor(hosts) as pool,
     ):
         together = threading.Barrier(hosts)

@@ -16,7 +16,7 @@ from carbon.equivalents import equivalents
 from carbon.grid import all_factors
 from carbon.schema import GridFactor, PlaceTotals, RunFields, RunReport, Summary
 from tests.factories import make_report
-from tests.fixtures.api import api_settings
+from tests.fixtures.ledgers import Ledgers
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -205,8 +205,8 @@ SUMMED = (
 
 
 @pytest.fixture(scope="module")
-def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    with TestClient(create_app(api_settings(tmp_path_factory.mktemp("ledger")))) as client:
+def ledger(module_ledgers: Ledgers) -> Iterator[TestClient]:
+    with TestClient(create_app(module_ledgers.settings())) as client:
         yield client
 
 

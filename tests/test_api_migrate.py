@@ -1,0 +1,271 @@
+"""A ledger's schema: made, brought up to date with its runs, or refused with what mends it."""
+
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+from sqlmodel import SQLModel
+from starlette.testclient import TestClient
+
+from api import administration, migrate
+from api.app import create_app
+from api.db import open_database
+from api.engine import engine_of
+from carbon.errors import SettingsError
+from tests.factories import make_report
+from tests.fixtures.api import ROOT, clean_environment
+from tests.fixtures.ledgers import Ledgers
+
+REPORT = make_report()
+PATH = f"/v1/runs/{REPORT.run_id}"
+BODY = REPORT.model_dump_json()
+
+# What the versions before migrations did not have yet, the last of them first.
+UNSTAMPED = ("DROP TABLE alembic_version",)
+WITHOUT_SHARES = (
+    *UNSTAMPED,
+    "DROP TABLE shares",
+    "ALTER TABLE runs DROP COLUMN live_interval_s",
+    "ALTER TABLE runs DROP COLUMN heard_at",
+    "ALTER TABLE runs DROP COLUMN is_merged",
+)
+WITHOUT_SERIES = (*WITHOUT_SHARES, "DROP TABLE series")
+WITHOUT_IDLE = (*WITHOUT_SERIES, "ALTER TABLE runs DROP COLUMN idle_energy_kwh")
+EARLIER = [UNSTAMPED, WITHOUT_SHARES, WITHOUT_SERIES, WITHOUT_IDLE]
+
+
+def alter(url: str, statements: Iterable[str]) -> None:
+    engine = engine_of(url)
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+def tables(url: str) -> dict[str, set[str]]:
+    """The columns of every table."""
+    engine = engine_of(url)
+    with engine.begin() as connection:
+        found = inspect(connection)
+        columns = {
+            name: {column["name"] for column in found.get_columns(name)}
+            for name in found.get_table_names()
+        }
+    engine.dispose()
+    return columns
+
+
+def made_by_an_earlier_version(ledgers: Ledgers, statements: Sequence[str]) -> str:
+    """A ledger with a run in it, and the URL of its database."""
+    with TestClient(create_app(ledgers.settings())) as client:
+        assert client.put(PATH, content=BODY).status_code == 201
+    alter(ledgers.url(), statements)
+    return ledgers.url()
+
+
+# ------------------------------------------------------------------------------------- a new ledger
+
+
+def test_the_migrations_come_to_what_the_tables_say(ledgers: Ledgers) -> None:
+    engine = open_database(ledgers.empty_url())
+    compared = {"compare_type": True, "compare_server_default": True}
+    with engine.begin() as connection:
+        context = MigrationContext.configure(connection, opts=compared)
+        assert compare_metadata(context, SQLModel.metadata) == []
+        connection.execute(text("DROP INDEX runs_by_time"))
+        connection.execute(text("ALTER TABLE runs DROP COLUMN name"))
+        assert len(compare_metadata(context, SQLModel.metadata)) == 2
+    engine.dispose()
+
+
+OPEN_WHAT_IS_NAMED = """
+import sys
+from api.db import open_database
+print("ready", flush=True)
+for line in sys.stdin:
+    open_database(line.strip()).dispose()
+    print("opened", flush=True)
+"""
+
+
+def test_a_new_ledger_can_be_opened_by_several_at_once(ledgers: Ledgers) -> None:
+    servers = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPEN_WHAT_IS_NAMED],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env=clean_environment(),
+        )
+        for _ in range(3)
+    ]
+
+    def say(server: "subprocess.Popen[str]", line: str) -> None:
+        assert server.stdin is not None
+        server.stdin.write(line)
+        server.stdin.flush()
+
+    def heard(server: "subprocess.Popen[str]") -> str:
+        assert server.stdout is not None
+        return server.stdout.readline().strip()
+
+    try:
+        assert [heard(server) for server in servers] == ["ready"] * len(servers)
+        for _ in range(4):
+            url = ledgers.empty_url()
+            for server in servers:
+                say(server, f"{url}\n")
+            assert [heard(server) for server in servers] == ["opened"] * len(servers)
+    finally:
+        for server in servers:
+            server.kill()
+            server.communicate()
+
+
+# ----------------------------------------------------------------------------------- an earlier one
+
+
+@pytest.mark.parametrize("statements", EARLIER)
+def test_an_earlier_ledger_is_refused_until_it_is_upgraded_and_keeps_its_runs(
+    statements: Sequence[str], ledgers: Ledgers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = made_by_an_earlier_version(ledgers, statements)
+    held = tables(url)
+    with pytest.raises(SettingsError, match="run `carbon db upgrade` with the same --database"):
+        create_app(ledgers.settings())
+    assert tables(url) == held, "it is not for a server to change it"
+
+    assert administration.main(["upgrade", "--database", url]) == 0
+    first, last = capsys.readouterr().out.splitlines()
+    assert first == "0001  Runs, shares and series."
+    assert last.endswith("is upgraded to 0001")
+    assert administration.main(["upgrade", "--database", url]) == 0
+    assert capsys.readouterr().out.endswith("is up to date, at 0001\n")
+
+    with TestClient(create_app(ledgers.settings())) as client:
+        assert client.get(PATH).text == BODY
+        assert client.put(PATH, content=BODY).status_code == 200
+        # What the earlier one had no place for has one now.
+        share = REPORT.model_copy(update={"reporter": "another", "nodes": []})
+        assert client.put(PATH, content=share.model_dump_json()).status_code == 200
+        assert client.get("/v1/summary").json()["energy_kwh"] == 2 * (REPORT.energy_kwh or 0)
+
+
+def test_an_upgrade_that_fails_leaves_everything_as_it_was(
+    ledgers: Ledgers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spoilt = (*WITHOUT_SERIES, "ALTER TABLE runs DROP COLUMN epochs")
+    url = made_by_an_earlier_version(ledgers, spoilt)
+    held = tables(url)
+    assert administration.main(["upgrade", "--database", url]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("carbon db upgrade: ")
+    assert "its table runs lacks epochs" in said
+    assert "--database or CARBON_DATABASE_URL" in said
+    assert tables(url) == held
+
+
+def test_an_upgrade_that_is_killed_leaves_everything_as_it_was(ledgers: Ledgers) -> None:
+    url = made_by_an_earlier_version(ledgers, WITHOUT_SERIES)
+    held = tables(url)
+    # It dies with the work done, just before it would be committed.
+    killed = f"""
+import os
+from api import migrate
+from api.engine import engine_of
+from alembic import command
+upgrade = command.upgrade
+def upgrade_and_die(*arguments):
+    upgrade(*arguments)
+    os.kill(os.getpid(), 9)
+migrate.command.upgrade = upgrade_and_die
+migrate.upgrade(engine_of({url!r}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", killed], cwd=ROOT, env=clean_environment(), check=False, timeout=60
+    )
+    assert done.returncode == -9
+    assert tables(url) == held
+    assert administration.main(["upgrade", "--database", url]) == 0
+    with TestClient(create_app(ledgers.settings())) as client:
+        assert client.get(PATH).text == BODY
+
+
+def test_an_upgrade_can_be_run_by_several_at_once(ledgers: Ledgers) -> None:
+    url = made_by_an_earlier_version(ledgers, WITHOUT_SERIES)
+    command = [sys.executable, "-m", "api.administration", "upgrade", "--database", url]
+    running = [
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=clean_environment()
+        )
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=60)[0].splitlines()[-1] for process in running]
+    assert [process.returncode for process in running] == [0, 0]
+    assert sorted(line.split(" is ")[1] for line in said) == [
+        "up to date, at 0001",
+        "upgraded to 0001",
+    ]
+
+
+def test_an_upgrade_of_what_another_process_writes_to_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    open_database(url).dispose()
+    engine = engine_of(url)
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM runs"))
+        assert administration.main(["upgrade", "--database", f"{url}?timeout=0.1"]) == 1
+    engine.dispose()
+    assert "is as it was and cannot be upgraded now: database is locked" in capsys.readouterr().err
+
+
+# ----------------------------------------------------------------------------------------- others
+
+
+def test_a_later_ledger_is_refused_by_every_command(
+    ledgers: Ledgers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    later = ("UPDATE alembic_version SET version_num = '9999'",)
+    url = made_by_an_earlier_version(ledgers, later)
+    held = tables(url)
+    way_out = "its schema is 9999, and .* knows none after 0001; run `pip install --upgrade"
+    with pytest.raises(SettingsError, match=way_out):
+        create_app(ledgers.settings())
+    assert administration.main(["upgrade", "--database", url]) == 1
+    assert "run `pip install --upgrade carbon-ledger`" in capsys.readouterr().err
+    assert tables(url) == held
+
+
+def test_somebody_elses_runs_are_left_alone(
+    ledgers: Ledgers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = ledgers.empty_url()
+    alter(url, ["CREATE TABLE runs (run_uuid VARCHAR(32) PRIMARY KEY, name VARCHAR(250))"])
+    with pytest.raises(SettingsError, match="carbon db upgrade"):
+        open_database(url)
+    assert administration.main(["upgrade", "--database", url]) == 1
+    assert "its table runs lacks project, " in capsys.readouterr().err
+    assert tables(url) == {"runs": {"run_uuid", "name"}}
+
+
+def test_an_upgrade_of_nothing_makes_a_ledger(
+    ledgers: Ledgers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = ledgers.empty_url()
+    assert administration.main(["upgrade", "--database", url]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].endswith("is a ledger now, at 0001")
+    open_database(url).dispose()
+
+
+def test_every_migration_follows_the_one_before() -> None:
+    numbers = [f"{number:04}" for number in range(1, int(migrate.head()) + 1)]
+    files = sorted(Path(migrate.__file__).parent.glob("migrations/versions/m*.py"))
+    assert [path.name.split("_")[0] for path in files] == [f"m{number}" for number in numbers]
