@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -15,12 +16,14 @@ from fastapi import FastAPI
 from sqlalchemy import make_url
 
 from api.app import create_app
+from api.db import open_database
 from api.engine import url_of
 from api.takeover import take_over
+from api.workers import keep_serving
 from carbon import settings
 from carbon.errors import CarbonError, SettingsError
 from carbon.processes import url_from_here
-from carbon.settings import DEFAULT_PORT, Settings
+from carbon.settings import DEFAULT_PORT, MOST_WORKERS, Settings
 
 DEFAULT_HOST = "127.0.0.1"
 
@@ -61,11 +64,22 @@ def main(arguments: list[str] | None = None) -> int:
     except CarbonError as error:
         return _fail(_EXIT_FAILED, str(error))
     with listener:
+        if options.workers == 1:
+            return _work(listener, configured, 0)
         try:
-            app = create_app(configured)
+            # Once for all of them, that it can be used and has its tables.
+            open_database(configured.database_url).dispose()
         except CarbonError as error:
             return _fail(_EXIT_FAILED, str(error))
-        _serve(app, listener, configured)
+        return keep_serving(options.workers, partial(_work, listener, configured))
+
+
+def _work(listener: socket.socket, configured: Settings, worker: int) -> int:
+    try:
+        app = create_app(configured)
+    except CarbonError as error:
+        return _fail(_EXIT_FAILED, str(error))
+    _serve(app, listener, configured, worker)
     return 0
 
 
@@ -86,6 +100,12 @@ def _parser() -> argparse.ArgumentParser:
         help="port to listen on, 0 for any free one (default: %(default)s)",
     )
     parser.add_argument(
+        "--workers",
+        type=_count,
+        default=1,
+        help="processes that answer, for more than one core (default: %(default)s)",
+    )
+    parser.add_argument(
         "--database",
         metavar="URL",
         help="SQLAlchemy URL of the ledger, or the path of a SQLite file (default: "
@@ -97,6 +117,12 @@ def _parser() -> argparse.ArgumentParser:
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MOST_WORKERS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {MOST_WORKERS}")
     return int(text)
 
 
@@ -135,7 +161,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _serve(app: FastAPI, listener: socket.socket, configured: Settings) -> None:
+def _serve(app: FastAPI, listener: socket.socket, configured: Settings, worker: int) -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if listener.family == socket.AF_INET6 else host
@@ -149,6 +175,8 @@ def _serve(app: FastAPI, listener: socket.socket, configured: Settings) -> None:
     ledger = make_url(configured.database_url).render_as_string()
 
     def when_ready() -> None:
+        if worker:
+            return
         url = f"http://{shown}:{port}"
         print(f"Carbon Ledger API on {url} (docs at /docs), ledger in {ledger}", flush=True)  # noqa: T201
         take_over(configured, url_from_here(host, port))

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from carbon import processes
 from carbon.errors import CarbonError, CommandError, UsageError
-from carbon.settings import DEFAULT_PORT, DEFAULT_UI_PORT, Settings, load
+from carbon.settings import DEFAULT_PORT, DEFAULT_UI_PORT, MOST_WORKERS, Settings, load
 
 START_WAIT_S = 60.0
 
@@ -31,6 +31,10 @@ UiPort = Annotated[int, typer.Option(min=1, max=65535, help="Port of the dashboa
 Database = Annotated[
     str | None,
     typer.Option(help="SQLAlchemy URL of the ledger, or CARBON_DATABASE_URL.", show_default=False),
+]
+Workers = Annotated[
+    int,
+    typer.Option(min=1, max=MOST_WORKERS, help="Processes that answer, for more than one core."),
 ]
 
 
@@ -112,10 +116,15 @@ def run_command(
 
 
 @app.command()
-def serve(host: Host = "127.0.0.1", port: Port = DEFAULT_PORT, database: Database = None) -> None:
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = DEFAULT_PORT,
+    database: Database = None,
+    workers: Workers = 1,
+) -> None:
     """Start the API, and take over the runs that wait in this machine's spool."""
     _require_server()
-    processes.become("api", _api_arguments(host, port, database))
+    processes.become("api", [*_api_arguments(host, port, database), "--workers", str(workers)])
 
 
 @database_app.command("upgrade")

@@ -1,10 +1,11 @@
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,16 @@ def test_the_commands_are_named_and_the_version_told(tracked_env: Env) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["srve"], ["serve", "--prot", "1"], ["serve", "--port", "70000"], ["sync", "x"]]
+    "arguments",
+    [
+        ["db", "upgrde"],
+        ["db", "upgrade", "x"],
+        ["serve", "--workers", "0"],
+        ["srve"],
+        ["serve", "--prot", "1"],
+        ["serve", "--port", "70000"],
+        ["sync", "x"],
+    ],
 )
 def test_a_wrong_call_is_told_what_is_wrong(arguments: list[str], tracked_env: Env) -> None:
     done = carbon(*arguments, env=tracked_env)
@@ -134,6 +144,26 @@ def test_serve_takes_over_what_waits_on_its_machine(settings: Settings, server_e
     assert server.returncode == 0, errors
     assert f"http://127.0.0.1:{port}" in output
     assert Spool(settings.spool_dir).waiting() == []
+
+
+def test_a_ledger_that_is_not_up_to_date_is_mended_by_the_command_that_serve_names(
+    server_env: Env, tmp_path: Path
+) -> None:
+    done = carbon("db", "upgrade", env=server_env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"sqlite:///{tmp_path}/ledger.db was empty, and is a ledger now" in done.stdout
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as earlier:
+        earlier.execute("DROP TABLE alembic_version")
+        earlier.execute("DROP TABLE shares")
+    refused = carbon("serve", "--port", str(closed_port()), env=server_env)
+    assert refused.returncode == 1
+    assert is_one_line(refused.stderr)
+    assert "run `carbon db upgrade`" in refused.stderr
+    done = carbon("db", "upgrade", "--database", str(tmp_path / "ledger.db"), env=server_env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "is upgraded to " in done.stdout
+    done = carbon("db", "upgrade", env=server_env)
+    assert "is up to date, at " in done.stdout
 
 
 def test_serve_on_an_address_in_use_is_one_line(server_env: Env) -> None:
