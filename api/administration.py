@@ -6,7 +6,8 @@ import sys
 from sqlalchemy.exc import DBAPIError
 
 from api import migrate
-from api.engine import engine_of, shown_url, url_of
+from api.database_urls import shown
+from api.engine import engine_of, url_of
 from carbon import settings
 from carbon.errors import CarbonError, SettingsError
 
@@ -30,12 +31,12 @@ def upgrade(url_text: str) -> None:
         SettingsError: it cannot be upgraded, and is as it was.
     """
     engine = engine_of(url_text)
-    shown = shown_url(engine.url)
+    ledger = shown(engine.url)
     try:
         done = migrate.upgrade(engine)
     except DBAPIError as error:
         raise SettingsError(
-            f"{shown} is as it was and cannot be upgraded now: {error.orig}"
+            f"{ledger} is as it was and cannot be upgraded now: {error.orig}"
         ) from error
     finally:
         engine.dispose()
@@ -47,7 +48,7 @@ def upgrade(url_text: str) -> None:
         said = f"is upgraded to {done.revision}"
     for step in done.steps:
         print(f"{step.revision}  {step.title}")  # noqa: T201
-    print(f"{shown} {said}")  # noqa: T201
+    print(f"{ledger} {said}")  # noqa: T201
 
 
 def _parser() -> argparse.ArgumentParser:

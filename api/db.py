@@ -10,7 +10,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from api import migrate
-from api.engine import WAY_OUT, engine_of, file_of, guard, shown_url, snapshots_of
+from api.database_urls import shown
+from api.engine import WAY_OUT, engine_of, file_of, guard, snapshots_of
 from api.problems import ProblemError
 from api.tables import RUNS
 from carbon.errors import SettingsError
@@ -39,7 +40,7 @@ def open_database(url_text: str) -> Engine:
     except DBAPIError as error:
         engine.dispose()
         raise SettingsError(
-            f"{shown_url(engine.url)} cannot be the ledger: {error.orig}; {WAY_OUT}"
+            f"{shown(engine.url)} cannot be the ledger: {error.orig}; {WAY_OUT}"
         ) from error
     except SettingsError:
         engine.dispose()

@@ -10,6 +10,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 
+from api.database_urls import shown, shown_text
 from api.problems import ProblemError
 from carbon.errors import SettingsError
 
@@ -54,26 +55,22 @@ def engine_of(url_text: str) -> Engine:
     """
     try:
         url = make_url(url_text)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise SettingsError(
-            f"{url_text!r} is not a database URL such as sqlite:////var/lib/ledger.db; {WAY_OUT}"
+            f"{shown_text(url_text)!r} is not a database URL such as sqlite:////var/lib/ledger.db; "
+            f"{WAY_OUT}"
         ) from error
     if url.drivername in ("sqlite", "sqlite+pysqlite"):
         return _sqlite(url)
     if url.drivername in ("postgresql", "postgres", _POSTGRES):
         return _postgres(url.set(drivername=_POSTGRES))
-    shown = shown_url(url)
+    named = shown(url)
     for driver, other in (("psycopg", _POSTGRES), ("pysqlite", "sqlite")):
         if url.drivername.partition("+")[0] == other.partition("+")[0]:
             raise SettingsError(
-                f"{shown} names another driver than {driver}; begin it with {other}:// or {WAY_OUT}"
+                f"{named} names another driver than {driver}; begin it with {other}:// or {WAY_OUT}"
             )
-    raise SettingsError(f"{shown} is neither a SQLite nor a PostgreSQL database; {WAY_OUT}")
-
-
-def shown_url(url: URL) -> str:
-    """Return the URL as it may be shown: without its password."""
-    return url.render_as_string()
+    raise SettingsError(f"{named} is neither a SQLite nor a PostgreSQL database; {WAY_OUT}")
 
 
 def file_of(url: URL) -> Path | None:
@@ -121,16 +118,16 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _sqlite(url: URL) -> Engine:
-    shown = shown_url(url)
+    named = shown(url)
     if url.database in (None, "", ":memory:"):
-        raise SettingsError(f"{shown} would forget every run when the server stops; {WAY_OUT}")
+        raise SettingsError(f"{named} would forget every run when the server stops; {WAY_OUT}")
     path = file_of(url)
     if path is not None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SettingsError(
-                f"the directory of {shown} cannot be made: {error}; {WAY_OUT}"
+                f"the directory of {named} cannot be made: {error}; {WAY_OUT}"
             ) from error
     engine = create_engine(
         url,
@@ -161,7 +158,7 @@ def _postgres(url: URL) -> Engine:
         )
     except ModuleNotFoundError as error:
         raise SettingsError(
-            f"the driver of {shown_url(url)} is not installed ({error}); run: "
+            f"the driver of {shown(url)} is not installed ({error}); run: "
             f"pip install 'carbon-ledger[postgres]', or {WAY_OUT}"
         ) from error
     event.listen(engine, "connect", _configure_postgres)

@@ -15,7 +15,8 @@ from alembic.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
-from api.engine import BEGIN, WAY_OUT, shown_url
+from api.database_urls import shown
+from api.engine import BEGIN, WAY_OUT
 from api.tables import RUNS
 from carbon.errors import SettingsError
 
@@ -77,7 +78,7 @@ def make_or_check(engine: Engine) -> None:
     _require_known(engine, schema)
     if schema.missing:
         raise SettingsError(
-            f"{shown_url(engine.url)} was made by an earlier version of carbon-ledger: "
+            f"{shown(engine.url)} was made by an earlier version of carbon-ledger: "
             f"its schema is {schema.revision or 'older than 0001'}, and this version works with "
             f"{head()}; stop every server on it and run `carbon db upgrade` with the same "
             "--database or CARBON_DATABASE_URL"
@@ -146,7 +147,7 @@ def _steps(newest_first: list[Script]) -> tuple[Step, ...]:
 def _require_known(engine: Engine, schema: _Schema) -> None:
     if not schema.is_known:
         raise SettingsError(
-            f"{shown_url(engine.url)} was made by a later version of carbon-ledger: its "
+            f"{shown(engine.url)} was made by a later version of carbon-ledger: its "
             f"schema is {schema.revision}, and this version, {version('carbon-ledger')}, knows "
             f"none after {head()}; run `pip install --upgrade carbon-ledger`, or {WAY_OUT}"
         )
