@@ -2,24 +2,20 @@
 
 import argparse
 import ipaddress
-import logging
 import os
-import signal
 import socket
 import sys
-from collections.abc import Callable
 from functools import partial
-from types import FrameType
 
-import uvicorn
 from fastapi import FastAPI
-from sqlalchemy import make_url
 
-from api.app import create_app
+from api import logs
+from api.database_urls import shown_text
 from api.db import open_database
 from api.engine import url_of
+from api.server import Server
 from api.takeover import take_over
-from api.workers import keep_serving
+from api.workers import keep_serving, shared_counts
 from carbon import settings
 from carbon.errors import CarbonError, SettingsError
 from carbon.processes import url_from_here
@@ -31,21 +27,6 @@ _EXIT_FAILED = 1
 _EXIT_USAGE = 2
 
 _BACKLOG = 2048
-
-# How long answers under way may still take once the server was told to stop.
-_GRACE_S = 10
-
-
-class _Server(uvicorn.Server):
-    """A server that calls `when_ready` once it answers."""
-
-    def __init__(self, config: uvicorn.Config, when_ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._when_ready = when_ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._when_ready()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,19 +45,26 @@ def main(arguments: list[str] | None = None) -> int:
     except CarbonError as error:
         return _fail(_EXIT_FAILED, str(error))
     with listener:
+        logs.configure(configured)
+        work = partial(_work, listener, configured, options.host)
         if options.workers == 1:
-            return _work(listener, configured, 0)
+            return work(0)
         try:
             # Once for all of them, that it can be used and has its tables.
             open_database(configured.database_url).dispose()
         except CarbonError as error:
             return _fail(_EXIT_FAILED, str(error))
-        return keep_serving(options.workers, partial(_work, listener, configured))
+        with shared_counts():
+            return keep_serving(options.workers, work)
 
 
-def _work(listener: socket.socket, configured: Settings, worker: int) -> int:
+def _work(listener: socket.socket, configured: Settings, asked_host: str, worker: int) -> int:
+    # In the worker: what counts requests finds out as it is loaded whether the counts are shared.
+    from api.app import create_app
+
     try:
-        app = create_app(configured)
+        has_key = configured.api_key_text is not None
+        app = create_app(configured, None if has_key else asked_host)
     except CarbonError as error:
         return _fail(_EXIT_FAILED, str(error))
     _serve(app, listener, configured, worker)
@@ -161,18 +149,10 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _serve(app: FastAPI, listener: socket.socket, configured: Settings, worker: int) -> None:
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+def _serve(app: FastAPI, listener: socket.socket, configured: Settings) -> None:
     host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if listener.family == socket.AF_INET6 else host
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=_GRACE_S,
-    )
-    ledger = make_url(configured.database_url).render_as_string()
+    name = f"[{host}]" if listener.family == socket.AF_INET6 else host
+    ledger = shown_text(configured.database_url)
 
     def when_ready() -> None:
         if worker:
@@ -181,15 +161,7 @@ def _serve(app: FastAPI, listener: socket.socket, configured: Settings, worker: 
         print(f"Carbon Ledger API on {url} (docs at /docs), ledger in {ledger}", flush=True)  # noqa: T201
         take_over(configured, url_from_here(host, port))
 
-    server = _Server(config, when_ready)
-    # uvicorn stops on these and then raises them again for whoever was there before.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
-    server.run(sockets=[listener])
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    sys.exit(0)
+    Server(app, when_ready).serve_on(listener)
 
 
 def _fail(status: int, message: str) -> int:

@@ -4,17 +4,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from api import problems
+from api import docs, problems
 from api.auth import require_key
 from api.db import open_database, outage
 from api.edge import Edge
+from api.heads import Heads
 from api.heartbeats import watching
-from api.routes import grid, health, projects, runs, summaries
+from api.hosts import OwnHosts
+from api.metrics import Metrics
+from api.route_table import RouteTable
+from api.routes import grid, health, metrics, projects, runs, summaries
 from carbon.schema import Problem
 from carbon.settings import Settings
 
@@ -26,21 +30,28 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, bound_host: str | None = None) -> FastAPI:
     """Open the ledger that the settings name and return the API in front of it.
 
     The database is closed when the app shuts down.
+
+    Args:
+        settings: where the ledger is, and the key if there is one.
+        bound_host: the loopback name or address that it is served on without a key: requests that
+            name another machine are then refused. None where any name may lead here.
 
     Raises:
         SettingsError: a database that cannot be used as the ledger.
     """
     engine = open_database(settings.database_url)
+    service = Metrics(engine)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with watching(engine, settings.interrupted_after_s):
             yield
         engine.dispose()
+        service.leave()
 
     # The docs come with their scripts: the ledger often stands where no CDN is in reach.
     app = FastAPIOffline(
@@ -51,20 +62,33 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
         separate_input_output_schemas=False,
         responses=_ERRORS,
-        swagger_ui_parameters={"validatorUrl": None},
+        docs_url=None,
+        static_url=docs.STATIC_PATH,
     )
     app.state.engine = engine
-    app.add_middleware(Edge)
-    problems.install(app)
+    app.state.metrics = service
+    app.state.is_stopping = False
+    docs.install(app)
     app.add_exception_handler(DBAPIError, _outage)
     app.add_exception_handler(PoolTimeoutError, _outage)
 
     key = settings.api_key_text
-    v1 = APIRouter(prefix="/v1", dependencies=[Depends(require_key(key))] if key else [])
-    for part in (runs, projects, summaries, grid):
-        v1.include_router(part.router)
-    app.include_router(v1)
+    guards = [Depends(require_key(key))] if key else []
+    routers = [("/v1", part.router) for part in (runs, projects, summaries, grid)]
+    table = RouteTable(
+        [*routers, ("", health.router), ("", metrics.router)], others=list(app.routes)
+    )
+    for prefix, router in routers:
+        app.include_router(router, prefix=prefix, dependencies=guards)
+    app.include_router(metrics.router, dependencies=guards)
     app.include_router(health.router)
+    problems.install(app, table)
+
+    # The last one is the outermost.
+    app.add_middleware(Heads)
+    if bound_host is not None:
+        app.add_middleware(OwnHosts, bound_host=bound_host)
+    app.add_middleware(Edge, routes=table, metrics=service)
     return app
 
 

@@ -8,6 +8,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from api import request_id
+from api.route_table import RouteTable
 from carbon.schema import Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -53,6 +55,7 @@ class ProblemError(Exception):
             status=self.status,
             detail=cut(self.detail, 2 * _LONGEST_MESSAGE),
             errors=self.errors,
+            request_id=request_id.current(),
         )
         return Response(
             document.model_dump_json(),
@@ -95,8 +98,11 @@ def _message(error: Mapping[str, Any]) -> str:
     return cut(message, _LONGEST_MESSAGE)
 
 
-def install(app: FastAPI) -> None:
-    """Make the app answer its own and the framework's errors as problems."""
+def install(app: FastAPI, routes: RouteTable) -> None:
+    """Make the app answer its own and the framework's errors as problems.
+
+    What a path can do is taken from `routes`: the framework names the methods of one route only.
+    """
 
     @app.exception_handler(ProblemError)
     async def _problem(request: Request, error: ProblemError) -> Response:
@@ -111,11 +117,14 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         path = cut(request.url.path)
-        allowed = (error.headers or {}).get("Allow")
+        headers = dict(error.headers or {})
         if error.status_code == 404:
             detail = f"there is nothing at {path}; the routes are listed at /docs"
         elif error.status_code == 405:
-            detail = f"{request.method} is not possible on {path}, but {allowed} is"
+            allowed = routes.methods(request.url.path)
+            headers["Allow"] = ", ".join(allowed)
+            possible = f"{' and '.join(allowed)} {'is' if len(allowed) == 1 else 'are'}"
+            detail = f"{cut(request.method)} is not possible on {path}, but {possible}"
         else:
             detail = str(error.detail)
-        return ProblemError(error.status_code, detail, headers=error.headers).response()
+        return ProblemError(error.status_code, detail, headers=headers).response()

@@ -7,7 +7,7 @@ The row in `runs` follows from these alone, in whatever order they came.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import Connection, insert, select, update
@@ -33,6 +33,9 @@ _INSERT_NEW = {
     for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
 }
 
+Outcome = Literal["created", "updated", "outdated"]
+"""What becomes of a report: of a new run, not older than what was held, older than that."""
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -40,6 +43,12 @@ class Stored:
 
     accepted: Accepted
     created: bool
+
+    def outcome_of(self, report: RunReport) -> Outcome:
+        """Say in a word what became of it."""
+        if self.created:
+            return "created"
+        return "outdated" if self.accepted.seq > report.seq else "updated"
 
 
 def insert_new(connection: Connection, values: Mapping[str, Any]) -> bool:

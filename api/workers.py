@@ -4,10 +4,16 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
+
+SHARED_COUNTS = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable that names where the processes that serve together keep their counts;
+prometheus-client reads it when it is imported."""
 
 logger = logging.getLogger("api")
 
@@ -30,6 +36,17 @@ def keep_serving(count: int, serve: Callable[[int], int]) -> int:
             process must have no threads and no connections, of which every worker would have half.
     """
     return _Workers(count, serve).run()
+
+
+@contextmanager
+def shared_counts() -> Iterator[None]:
+    """Give the workers a place where each finds the others' counts, if there is none yet."""
+    if SHARED_COUNTS in os.environ:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="carbon-metrics-") as directory:
+        os.environ[SHARED_COUNTS] = directory
+        yield
 
 
 class _Workers:

@@ -140,7 +140,7 @@ class Client:
         return self._call(list[GridFactor], "GET", "/v1/grid")
 
     def is_healthy(self) -> bool:
-        """Tell whether the API answers and its database does."""
+        """Tell whether the API answers."""
         try:
             self.health()
         except ApiError:
@@ -148,7 +148,7 @@ class Client:
         return True
 
     def health(self) -> Health:
-        """Ask whether the API and its database answer, and which reports it understands."""
+        """Ask whether the API answers, and which reports it understands."""
         return self._call(Health, "GET", "/healthz")
 
     def _call(self, shape: type[T], method: str, path: str, **options: Any) -> T:

@@ -10,7 +10,7 @@ at or above the working directory (`CARBON_API_URL` is `api_url` there), and tha
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AnyHttpUrl,
@@ -89,8 +89,10 @@ class Settings(BaseModel):
     """Sent with every request; the server asks for it where it is set on its side."""
     spool_dir: Path = Field(default_factory=lambda: _state_dir() / "spool")
     """Where runs are kept until they are delivered."""
-    database_url: str = Field(default_factory=lambda: f"sqlite:///{_state_dir() / 'ledger.db'}")
-    """SQLAlchemy URL of the ledger, for the server."""
+    database_url: str = Field(
+        default_factory=lambda: f"sqlite:///{_state_dir() / 'ledger.db'}", repr=False
+    )
+    """SQLAlchemy URL of the ledger, for the server. May hold a password, so `repr` lacks it."""
     country_iso_code: Annotated[str, StringConstraints(to_upper=True)] | None = None
     """ISO 3166-1 alpha-3. Unset means unknown: emissions are then unknown too, never guessed."""
     region: Annotated[str, Field(min_length=1, max_length=200)] | None = None
@@ -106,6 +108,10 @@ class Settings(BaseModel):
     interrupted_after_s: Annotated[float, Field(ge=1, le=86400, allow_inf_nan=False)] = 30.0
     """How long the server hears nothing of a running run, at least, before it shows it as
     interrupted; a run that is heard of again is running again."""
+    log_format: Literal["text", "json"] = "text"
+    """What the server logs: lines for a person, or JSON with a line for every request."""
+    log_level: Literal["debug", "info", "warning", "error"] | None = None
+    """How much of it: from `info` on every request. Unset is `info` as JSON, else `warning`."""
 
     @field_validator("country_iso_code")
     @classmethod

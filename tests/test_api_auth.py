@@ -78,7 +78,7 @@ def test_the_key_opens_everything(client: TestClient, scheme: str) -> None:
     assert client.get("/v1/summary", headers=headers).json()["runs"] == 1
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/docs", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/openapi.json"])
 def test_health_and_docs_need_no_key(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 200
 
@@ -88,5 +88,16 @@ def test_without_a_key_set_nobody_is_asked(api_client: TestClient) -> None:
     assert api_client.get("/v1/summary", headers=with_key("any")).status_code == 200
 
 
-def test_no_route_stands_outside_v1_but_health(client: TestClient) -> None:
-    assert [path for _, path in operations(client) if not path.startswith("/v1/")] == ["/healthz"]
+def test_the_metrics_name_projects_and_need_the_key(client: TestClient) -> None:
+    assert client.get("/metrics").status_code == 401
+    assert client.head("/metrics").status_code == 401
+    assert client.get("/metrics", headers=with_key(KEY)).status_code == 200
+
+
+def test_nothing_but_health_stands_outside_v1_without_the_key(client: TestClient) -> None:
+    open_paths = [
+        path
+        for method, path in operations(client)
+        if client.request(method, path).status_code != 401
+    ]
+    assert open_paths == ["/healthz", "/readyz"]

@@ -69,7 +69,7 @@ def test_a_locked_ledger_asks_to_come_again_and_recovers(
             "again in 5 s"
         )
         assert impatient.get("/v1/summary").json()["runs"] == 0
-        assert impatient.get("/healthz").status_code == 200
+        assert impatient.get("/readyz").status_code == 200
         other.execute("ROLLBACK")
     assert impatient.put(PATH, content=BODY).status_code == 201
 
@@ -117,14 +117,12 @@ def test_a_full_disk_is_said_and_stores_nothing(tmp_path: Path) -> None:
         assert client.get("/v1/runs").json()["items"] == []
 
 
-def test_health_is_a_problem_where_the_table_is_gone(
-    api_app: FastAPI, api_client: TestClient
-) -> None:
-    assert api_client.get("/healthz").json() == {"status": "ok", "schema_version": SCHEMA_VERSION}
+def test_it_is_not_ready_where_the_table_is_gone(api_app: FastAPI, api_client: TestClient) -> None:
+    assert api_client.get("/readyz").json() == {"status": "ok", "schema_version": SCHEMA_VERSION}
     with api_app.state.engine.begin() as connection:
         connection.execute(text("DROP TABLE series"))
         connection.execute(text("DROP TABLE runs"))
-    answer = api_client.get("/healthz")
+    answer = api_client.get("/readyz")
     assert answer.status_code == 503
     # What PostgreSQL's driver says may name hosts and users, so it is for the log alone.
     reason = {"sqlite": "no such table: runs", "postgresql": "the server's log says why"}
@@ -132,12 +130,12 @@ def test_health_is_a_problem_where_the_table_is_gone(
     assert answer.json()["detail"] == f"the database does not answer: {reason[backend]}"
 
 
-def test_health_is_a_problem_where_the_file_is_overwritten(tmp_path: Path) -> None:
+def test_it_is_not_ready_where_the_file_is_overwritten(tmp_path: Path) -> None:
     app = app_on(tmp_path)
     with TestClient(app) as client:
         app.state.engine.dispose()
         (tmp_path / "ledger.db").write_bytes(b"not a database at all " * 1000)
-        answer = client.get("/healthz")
+        answer = client.get("/readyz")
         assert answer.status_code == 503
         assert "file is not a database" in answer.json()["detail"]
 
@@ -261,5 +259,5 @@ def test_a_ledger_whose_file_was_taken_away_acknowledges_nothing(
         answer = client.put(PATH, content=BODY)
         assert answer.status_code == 503
         assert "ledger.db was removed or replaced" in answer.json()["detail"]
-        assert client.get("/healthz").status_code == 503
+        assert client.get("/readyz").status_code == 503
         assert client.get("/v1/summary").status_code == 503

@@ -32,6 +32,8 @@ def test_the_schema_names_every_route_and_the_reports_fields(api_client: TestCli
         ("get", "/v1/summary"),
         ("get", "/v1/grid"),
         ("get", "/healthz"),
+        ("get", "/readyz"),
+        ("get", "/metrics"),
     }
     body = document["paths"]["/v1/runs/{run_id}"]["put"]["requestBody"]
     reference = body["content"]["application/json"]["schema"]["$ref"]

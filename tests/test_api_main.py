@@ -3,10 +3,12 @@
 import random
 import signal
 import socket
+import sqlite3
 import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
@@ -18,8 +20,9 @@ from carbon.client import Client
 from carbon.errors import ApiRejectedError
 from carbon.schema import Problem, RunReport
 from tests.factories import make_report
-from tests.fixtures.api import ROOT, SERVE, LiveApi, clean_environment, serving
+from tests.fixtures.api import ROOT, SERVE, LiveApi, begun, clean_environment, serving
 from tests.fixtures.ledgers import Ledgers
+from tests.fixtures.tracking import wait_until
 
 TIMEOUT_S = 30
 
@@ -75,6 +78,59 @@ def test_a_signal_ends_it_cleanly_and_quietly(tmp_path: Path, number: signal.Sig
     assert list(tmp_path.iterdir()) == [tmp_path / "ledger.db"]
 
 
+def is_listening(server: LiveApi) -> bool:
+    host, port = server.url.removeprefix("http://").split(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=TIMEOUT_S).close()
+    except ConnectionError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGINT, signal.SIGTERM]])
+def test_what_is_under_way_is_answered_before_it_ends(
+    live_api: LiveApi, numbers: list[signal.Signals]
+) -> None:
+    report = make_report()
+    with begun(live_api, report) as connection:
+        for number in numbers:
+            live_api.process.send_signal(number)
+        wait_until(lambda: not is_listening(live_api))
+        assert live_api.process.poll() is None
+        connection.sendall(report.model_dump_json().encode())
+        answer = b""
+        while chunk := connection.recv(65536):
+            answer += chunk
+    assert answer.startswith(b"HTTP/1.1 201 ")
+    assert live_api.process.wait(TIMEOUT_S) == 0
+    assert live_api.end() == (0, "")
+    # It closed the database, which puts SQLite's log back into the file.
+    assert not live_api.database.with_name("ledger.db-wal").exists()
+    with closing(sqlite3.connect(live_api.database)) as ledger:
+        assert ledger.execute("SELECT count(*) FROM runs").fetchone() == (1,)
+
+
+def test_the_same_signal_again_ends_it_at_once(live_api: LiveApi) -> None:
+    with begun(live_api, make_report()) as connection:
+        live_api.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not is_listening(live_api))
+        live_api.process.send_signal(signal.SIGTERM)
+        assert connection.recv(1000) == b""
+        # Had it waited for the request as long as it may, it would say so.
+        assert live_api.end() == (0, "")
+
+
+def test_other_names_are_refused_without_a_key_only(tmp_path: Path) -> None:
+    evil = {"Host": "evil.example"}
+    with serving(tmp_path) as server:
+        answer = httpx.get(f"{server.url}/v1/summary", headers=evil, timeout=TIMEOUT_S)
+        assert answer.status_code == 421
+        assert Problem.model_validate_json(answer.content).status == 421
+    with serving(tmp_path, CARBON_API_KEY="correct horse") as server:
+        answer = httpx.get(f"{server.url}/readyz", headers=evil, timeout=TIMEOUT_S)
+        assert answer.status_code == 200
+
+
 def test_help_names_every_option_and_its_default() -> None:
     shown = run("--help")
     assert shown.returncode == 0
@@ -123,11 +179,14 @@ def test_other_machines_are_not_served_without_a_key(tmp_path: Path, host: str) 
 
 
 UNUSABLE: list[tuple[list[str], int, str]] = [
+    (["--database", "oracle9://u:secret@h/db"], 1, "oracle9://u:***@h/db is neither a SQLite"),
     (
-        ["--database", "oracle9://u:secret@h/db"],
+        ["--database", "postgresql//u:secret@h/db"],
         1,
-        "oracle9://u:***@h/db is neither a SQLite",
+        "'postgresql//***@h/db' is not a database URL",
     ),
+    (["--database", "postgresql://u:secret@h:port/db"], 1, "'postgresql://***@h:port/db' is not a"),
+    (["--database", "oracle9://h/db?password=secret"], 1, "oracle9://h/db?password=*** is neither"),
     (["--database", "nonsense:"], 1, "'nonsense:' is not a database URL such as sqlite:////var"),
     (["--database", "/proc/nowhere/ledger.db"], 1, "the directory of sqlite:////proc/nowhere/led"),
     (["--database", __file__], 1, "cannot be the ledger: file is not a database; name another w"),
@@ -175,7 +234,8 @@ def test_a_body_cut_short_stores_nothing_and_hurts_nobody(live_api: LiveApi) -> 
     report = make_report()
     body = report.model_dump_json().encode()
     head = (
-        f"PUT /v1/runs/{report.run_id} HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"PUT /v1/runs/{report.run_id} HTTP/1.1\r\nHost: localhost\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
     )
     for length in (0, 1, len(body) // 2, len(body) - 1):
         assert b" 20" not in raw(live_api, head.encode() + body[:length])

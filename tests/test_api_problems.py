@@ -13,8 +13,8 @@ WRONG: list[tuple[str, str, int, str]] = [
     ("GET", "/v1", 404, "there is nothing at /v1;"),
     ("GET", "/v1/runs/", 404, "there is nothing at /v1/runs/;"),
     ("GET", "/" + "x" * 5000, 404, "xxx...; the routes"),
-    ("POST", "/v1/runs", 405, "POST is not possible on /v1/runs, but GET is"),
-    ("DELETE", "/v1/summary", 405, "DELETE is not possible on /v1/summary, but GET is"),
+    ("POST", "/v1/runs", 405, "POST is not possible on /v1/runs, but GET and HEAD are"),
+    ("DELETE", "/v1/summary", 405, "DELETE is not possible on /v1/summary, but GET and HEAD are"),
     ("GET", "/v1/runs/7", 422, "run_id: Input should be a valid UUID"),
     ("GET", "/v1/runs?limit=0", 422, "limit: Input should be greater than or equal to 1, got '0'"),
     ("GET", "/v1/runs?limit=1001", 422, "limit: Input should be less than or equal to 1000"),
@@ -56,7 +56,10 @@ def test_a_wrong_request_is_told_what_is_wrong(
 
 
 def test_a_method_that_is_not_allowed_comes_with_those_that_are(api_client: TestClient) -> None:
-    assert api_client.post("/v1/runs").headers["allow"] == "GET"
+    assert api_client.post("/v1/runs").headers["allow"] == "GET, HEAD"
+    both_routes = api_client.delete("/v1/runs/7")
+    assert both_routes.headers["allow"] == "GET, HEAD, PUT"
+    assert both_routes.json()["detail"].endswith("but GET and HEAD and PUT are")
 
 
 def test_every_wrong_parameter_is_listed(api_client: TestClient) -> None:

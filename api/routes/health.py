@@ -1,18 +1,34 @@
-"""`/healthz`: whether the server and its database answer."""
+"""`/healthz` and `/readyz`: whether the server lives, and whether it can be sent requests."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from sqlalchemy import select
+from sqlmodel import SQLModel
 
 from api.db import Database
-from api.tables import RUNS
+from api.problems import ProblemError
 from carbon.schema import SCHEMA_VERSION, Health
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["operations"])
+
+_HEALTHY = Health(status="ok", schema_version=SCHEMA_VERSION)
 
 
 @router.get("/healthz")
-def health(database: Database) -> Health:
-    """Answer 200 where the ledger can be read, and 503 where it cannot."""
+async def health() -> Health:
+    """Answer 200 while the process lives, whatever its database does.
+
+    Who restarts what is not healthy would help nobody by that when the database is away: for
+    whether requests can be sent there is `/readyz`.
+    """
+    return _HEALTHY
+
+
+@router.get("/readyz")
+def readiness(request: Request, database: Database) -> Health:
+    """Answer 200 where the ledger can be read and has every column, else 503 with the reason."""
+    if request.app.state.is_stopping:
+        raise ProblemError(503, "the server is shutting down; ask another one")
     with database.begin() as connection:
-        connection.execute(select(RUNS.c.run_id).limit(1))
-    return Health(status="ok", schema_version=SCHEMA_VERSION)
+        for table in SQLModel.metadata.sorted_tables:
+            connection.execute(select(table).limit(0))
+    return _HEALTHY

@@ -10,6 +10,7 @@ from api import runs
 from api.bodies import Body, report_in
 from api.cursors import Cursor
 from api.db import Database
+from api.metrics import ServiceMetrics
 from api.problems import ProblemError
 from carbon.schema import Accepted, Name, RunPage, RunReport, Status, Strategy
 
@@ -29,7 +30,9 @@ _REPORT_BODY = {
     openapi_extra=_REPORT_BODY,
     responses={201: {"model": Accepted, "description": "The run is new."}},
 )
-def put_run(run_id: UUID, body: Body, database: Database, response: Response) -> Accepted:
+def put_run(
+    run_id: UUID, body: Body, database: Database, service: ServiceMetrics, response: Response
+) -> Accepted:
     """Store a run's report, whole. Safe to repeat: the report with the highest `seq` is kept.
 
     While a run goes on, its reports have the status `running` and the energy so far. One that says
@@ -44,6 +47,7 @@ def put_run(run_id: UUID, body: Body, database: Database, response: Response) ->
     report = report_in(body, run_id)
     with database.begin() as connection:
         stored = runs.store(connection, report)
+    service.stored(stored.outcome_of(report))
     if stored.created:
         response.status_code = 201
     return stored.accepted

@@ -166,7 +166,7 @@ class GridFactor(Wire):
 
 
 class Health(Wire):
-    """The answer of a server that can be used, and the newest report it understands."""
+    """The answer of a server that lives, or is ready, and the newest report it understands."""
 
     status: Literal["ok"]
     schema_version: int
@@ -181,3 +181,5 @@ class Problem(Wire):
     detail: str
     errors: list[dict[str, str]] = []
     """For a refused body: `field`, the path to it, and `message`."""
+    request_id: str | None = None
+    """Of the request, as in the answer's `X-Request-ID` and in the server's log."""
