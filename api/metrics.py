@@ -11,7 +11,13 @@ from typing import Annotated, Any, get_args
 
 import psutil
 from fastapi import Depends, Request
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
@@ -35,6 +41,7 @@ class Metrics:
 
     def __init__(self, engine: Engine) -> None:
         """Count what is done with `engine` too: which of its connections are in use."""
+        disable_created_metrics()  # They double the page, and Prometheus' text has no use for them.
         self._shared = os.environ.get(SHARED_COUNTS)
         self._own = CollectorRegistry()
         self._ledger = ProjectCollector(engine)
