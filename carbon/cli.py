@@ -285,7 +285,7 @@ def doctor(
 
 
 def _require_server() -> None:
-    processes.require("server", "alembic", "fastapi", "sqlmodel", "uvicorn")
+    processes.require("server", "alembic", "fastapi", "sqlmodel", "uvicorn", "prometheus_client")
 
 
 def _api_arguments(host: str, port: int, database: str | None) -> list[str]:
