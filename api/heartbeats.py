@@ -151,7 +151,12 @@ def _mark_share(connection: Connection, run_id: UUID, reporter: str, seq: int) -
     connection.execute(update(RUNS).where(this_run).values(is_merged=True))
     marked = connection.execute(
         update(SHARES)
-        .where(SHARES.c.run_id == run_id, SHARES.c.reporter == reporter, SHARES.c.seq == seq)
+        .where(
+            SHARES.c.run_id == run_id,
+            SHARES.c.reporter == reporter,
+            SHARES.c.seq == seq,
+            SHARES.c.is_lost.is_(False),
+        )
         .values(is_lost=True)
     )
     if marked.rowcount:

@@ -4,18 +4,14 @@ from typing import Any, Literal
 
 from alembic import context
 from alembic.autogenerate.api import AutogenContext
+from sqlalchemy.types import TypeDecorator
 from sqlmodel import SQLModel
-from sqlmodel.sql.sqltypes import AutoString
-
-from api.columns import FixedPoint
 
 
 def plain_type(kind: str, item: Any, _context: AutogenContext) -> str | Literal[False]:
     """Write a column's type as the database's own: a step outlives the classes of its day."""
-    if kind == "type" and isinstance(item, FixedPoint):
-        return "sa.BigInteger()"
-    if kind == "type" and isinstance(item, AutoString):
-        return "sa.String()"
+    if kind == "type" and isinstance(item, TypeDecorator):
+        return f"sa.{item.impl_instance!r}"
     return False
 
 
