@@ -20,7 +20,8 @@ WORKERS = 2
 
 
 def workers_of(server: LiveApi) -> list[psutil.Process]:
-    return psutil.Process(server.process.pid).children()
+    children: list[psutil.Process] = psutil.Process(server.process.pid).children()
+    return children
 
 
 def test_workers_answer_with_what_any_of_them_has_stored(ledgers: Ledgers) -> None:
