@@ -149,7 +149,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _serve(app: FastAPI, listener: socket.socket, configured: Settings) -> None:
+def _serve(app: FastAPI, listener: socket.socket, configured: Settings, worker: int) -> None:
     host, port = listener.getsockname()[:2]
     name = f"[{host}]" if listener.family == socket.AF_INET6 else host
     ledger = shown_text(configured.database_url)
@@ -157,7 +157,7 @@ def _serve(app: FastAPI, listener: socket.socket, configured: Settings) -> None:
     def when_ready() -> None:
         if worker:
             return
-        url = f"http://{shown}:{port}"
+        url = f"http://{name}:{port}"
         print(f"Carbon Ledger API on {url} (docs at /docs), ledger in {ledger}", flush=True)  # noqa: T201
         take_over(configured, url_from_here(host, port))
 

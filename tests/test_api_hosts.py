@@ -1,19 +1,18 @@
 """Without keys, only programs and pages of the same machine are answered."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
 from tests.factories import make_report
-from tests.fixtures.api import api_settings
+from tests.fixtures.ledgers import Ledgers
 
 
 @pytest.fixture
-def keyless(tmp_path: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(api_settings(tmp_path), "Workstation-7")) as client:
+def keyless(ledgers: Ledgers) -> Iterator[TestClient]:
+    with TestClient(create_app(ledgers.settings(), "Workstation-7")) as client:
         yield client
 
 
@@ -77,7 +76,7 @@ def test_pages_of_others_store_nothing(keyless: TestClient, origin: str) -> None
     assert keyless.put(path, content=body, headers=own).status_code == 201
 
 
-def test_with_a_key_any_name_may_lead_here(tmp_path: Path) -> None:
-    with TestClient(create_app(api_settings(tmp_path, api_key="correct horse"))) as client:
+def test_with_a_key_any_name_may_lead_here(ledgers: Ledgers) -> None:
+    with TestClient(create_app(ledgers.settings(api_key="correct horse"))) as client:
         headers = {"Host": "ledger.lab.example", "Authorization": "Bearer correct horse"}
         assert client.get("/v1/summary", headers=headers).status_code == 200

@@ -15,7 +15,8 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.logs import JsonLines, TextLines
 from tests.factories import make_report
-from tests.fixtures.api import LiveApi, api_settings, serving
+from tests.fixtures.api import LiveApi, serving
+from tests.fixtures.ledgers import Ledgers
 
 KEY = "correct-horse-battery"
 PASSWORD = "hunter22"
@@ -115,8 +116,8 @@ def test_what_a_thread_of_the_request_logs_has_its_id(
     assert told["request_id"] == answer.json()["request_id"]
 
 
-def test_no_key_is_ever_logged(tmp_path: Path, lines: list[str]) -> None:
-    with TestClient(create_app(api_settings(tmp_path, api_key=KEY))) as client:
+def test_no_key_is_ever_logged(ledgers: Ledgers, lines: list[str]) -> None:
+    with TestClient(create_app(ledgers.settings(api_key=KEY))) as client:
         for key in (KEY, "another-key-123"):
             client.get("/v1/summary", headers={"Authorization": f"Bearer {key}"})
         client.get(f"/v1/summary?api_key={KEY}")
