@@ -16,6 +16,7 @@ from api.edge import Edge
 from api.heads import Heads
 from api.heartbeats import watching
 from api.hosts import OwnHosts
+from api.ingest import Ingest
 from api.metrics import Metrics
 from api.route_table import RouteTable
 from api.routes import grid, health, metrics, projects, runs, summaries
@@ -46,10 +47,13 @@ def create_app(settings: Settings, bound_host: str | None = None) -> FastAPI:
     engine = open_database(settings.database_url)
     service = Metrics(engine)
 
+    ingest = Ingest(engine)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with watching(engine, settings.interrupted_after_s):
             yield
+        ingest.close()
         engine.dispose()
         service.leave()
 
@@ -68,6 +72,7 @@ def create_app(settings: Settings, bound_host: str | None = None) -> FastAPI:
     app.state.engine = engine
     app.state.metrics = service
     app.state.is_stopping = False
+    app.state.ingest = ingest
     docs.install(app)
     app.add_exception_handler(DBAPIError, _outage)
     app.add_exception_handler(PoolTimeoutError, _outage)

@@ -1,14 +1,9 @@
-"""Column types that keep a decimal exactly, and sums over them that stay exact."""
+"""A column type that keeps a decimal exactly."""
 
 from decimal import Decimal
-from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Dialect, func, type_coerce
+from sqlalchemy import BigInteger, Dialect
 from sqlalchemy.types import TypeDecorator
-
-# A sum of 64-bit counts may not fit 64 bits, and SQLite then fails. So the quotients and the
-# remainders by this are summed apart: either sum fits for up to a thousand million rows.
-_PART = 10**9
 
 
 class FixedPoint(TypeDecorator[float]):
@@ -27,10 +22,15 @@ class FixedPoint(TypeDecorator[float]):
         self.decimals = decimals
 
     def process_bind_param(self, value: float | None, dialect: Dialect) -> int | None:
-        return None if value is None else int(Decimal(repr(value)).scaleb(self.decimals))
+        return None if value is None else count_from(value, self.decimals)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> float | None:
         return None if value is None else float_of(value, self.decimals)
+
+
+def count_from(value: float, decimals: int) -> int:
+    """Return a float of at most `decimals` decimals as a count of the last one."""
+    return int(Decimal(repr(value)).scaleb(decimals))
 
 
 def float_of(count: int, decimals: int) -> float:
@@ -40,19 +40,3 @@ def float_of(count: int, decimals: int) -> float:
     """
     quotient: float = count / 10**decimals
     return quotient
-
-
-def count_of(column: Any) -> ColumnElement[int]:
-    """Return a `FixedPoint` column as the bare count."""
-    return type_coerce(column, BigInteger)
-
-
-def sum_parts(column: Any) -> tuple[ColumnElement[int], ColumnElement[int]]:
-    """Return the two sums from which `joined` makes the exact sum of a `FixedPoint` column."""
-    count = count_of(column)
-    return func.sum(count // _PART), func.sum(count % _PART)
-
-
-def joined(quotients: Any, remainders: Any) -> int:
-    """Return the exact sum, as a count; of no known value at all (None), 0."""
-    return int(quotients or 0) * _PART + int(remainders or 0)

@@ -2,16 +2,18 @@
 
 import logging
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import Depends, Request
-from sqlalchemy import Engine, delete, false
+from sqlalchemy import Connection, Engine, delete, false
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from api import migrate
 from api.database_urls import shown
-from api.engine import WAY_OUT, engine_of, file_of, guard, snapshots_of
+from api.engine import BEGIN, WAY_OUT, engine_of, file_of, guard, snapshots_of
 from api.problems import ProblemError
 from api.tables import RUNS
 from carbon.errors import SettingsError
@@ -49,6 +51,17 @@ def open_database(url_text: str) -> Engine:
     if path is not None:
         guard(engine, path)
     return engine
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Begin a transaction that reads what it then changes; it ends with the block.
+
+    In SQLite a transaction that reads and then writes fails where another has written in between;
+    this one waits for its turn at its beginning.
+    """
+    with engine.execution_options(**{BEGIN: "BEGIN IMMEDIATE"}).begin() as connection:
+        yield connection
 
 
 async def _engine_for(request: Request) -> Engine:

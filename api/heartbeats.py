@@ -17,9 +17,11 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from api.db import writing
 from api.problems import ProblemError
 from api.shares import merge_again
 from api.tables import RUNS, SHARES
+from api.writing import Writing
 from carbon.live import LONGEST_PAUSE_S
 
 logger = logging.getLogger("api")
@@ -63,11 +65,11 @@ def mark_lost(engine: Engine, patience: Patience, now: datetime) -> None:
         runs = _overdue_runs(connection, patience, now)
         shares = _overdue_shares(connection, patience, now)
     for run in runs:
-        with engine.begin() as connection:
-            _mark_run(connection, run)
+        with writing(engine) as connection:
+            _mark_run(Writing(connection), run)
     for run_id, reporter, seq in shares:
-        with engine.begin() as connection:
-            _mark_share(connection, run_id, reporter, seq)
+        with writing(engine) as connection:
+            _mark_share(Writing(connection), run_id, reporter, seq)
 
 
 @contextmanager
@@ -130,26 +132,21 @@ def _overdue_shares(
     ]
 
 
-def _mark_run(connection: Connection, run: Any) -> None:
+def _mark_run(writing: Writing, run: Any) -> None:
+    held = writing.hold([run.run_id]).get(run.run_id)
+    if held is None or (held["seq"], held["status"]) != (run.seq, "running") or held["is_merged"]:
+        return
     # As `carbon.shares.interrupted` does with a share's report.
     ended_at = run.started_at + timedelta(seconds=run.duration_s)
-    connection.execute(
-        update(RUNS)
-        .where(
-            RUNS.c.run_id == run.run_id,
-            RUNS.c.seq == run.seq,
-            RUNS.c.status == "running",
-            RUNS.c.is_merged.is_not(True),
-        )
-        .values(status="interrupted", ended_at=ended_at, live_interval_s=None)
-    )
+    changed = {"status": "interrupted", "ended_at": ended_at, "live_interval_s": None}
+    writing.update(run.run_id, changed)
+    writing.finish()
 
 
-def _mark_share(connection: Connection, run_id: UUID, reporter: str, seq: int) -> None:
+def _mark_share(writing: Writing, run_id: UUID, reporter: str, seq: int) -> None:
     # Holds the run first, as a report does that comes in.
-    this_run = RUNS.c.run_id == run_id
-    connection.execute(update(RUNS).where(this_run).values(is_merged=True))
-    marked = connection.execute(
+    writing.hold([run_id])
+    marked = writing.connection.execute(
         update(SHARES)
         .where(
             SHARES.c.run_id == run_id,
@@ -160,4 +157,5 @@ def _mark_share(connection: Connection, run_id: UUID, reporter: str, seq: int) -
         .values(is_lost=True)
     )
     if marked.rowcount:
-        merge_again(connection, run_id)
+        merge_again(writing, run_id)
+        writing.finish()

@@ -27,7 +27,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.pool import QueuePool
 
 from api.project_metrics import ProjectCollector
-from api.shares import Outcome
+from api.reports import Outcome
 from api.workers import SHARED_COUNTS
 
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"})

@@ -1,51 +1,18 @@
-"""Runs in the database: storing a report, finding one, listing them."""
+"""Runs in the database: finding one, listing them."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, literal, select, tuple_, update
+from sqlalchemy import Connection, literal, select, tuple_
 
-from api import series, shares
+from api import series
 from api.cursors import Cursor
-from api.shares import REPORT_COLUMNS, Stored, insert_new, row_of
 from api.tables import RUNS
-from carbon.schema import Accepted, RunFields, RunPage, RunReport
+from api.writing import REPORT_COLUMNS
+from carbon.schema import RunFields, RunPage, RunReport
 
 _FIELD_COLUMNS = [RUNS.c[name] for name in RunFields.model_fields]
 _NEWEST_FIRST = (RUNS.c.started_at.desc(), RUNS.c.run_id.desc())
-
-
-def store(connection: Connection, report: RunReport) -> Stored:
-    """Keep the report if its run is new or its sequence number higher than the one held.
-
-    Two statements that each look and write at once, so that concurrent writers of one run cannot
-    overtake each other. The first one writes: SQLite then waits for its turn, where a read that
-    becomes a write fails. A share of a run, or a report of a run that has shares, takes the way of
-    `api.shares`.
-
-    Raises:
-        ProblemError: 422, a share that makes no valid run together with the others.
-    """
-    now = datetime.now(UTC)
-    if report.reporter is not None:
-        return shares.store(connection, report, now)
-    values = row_of(report, now, is_merged=False)
-    if insert_new(connection, values):
-        series.replace(connection, report)
-        return Stored(Accepted(run_id=report.run_id, seq=report.seq), created=True)
-    this_run = RUNS.c.run_id == report.run_id
-    changed = connection.execute(
-        update(RUNS)
-        .where(this_run, RUNS.c.seq < report.seq, RUNS.c.is_merged.is_not(True))
-        .values(values)
-    )
-    if changed.rowcount:
-        series.replace(connection, report)
-    held = connection.execute(select(RUNS.c.seq, RUNS.c.is_merged).where(this_run)).one()
-    if held.is_merged:
-        return shares.store(connection, report, now)
-    return Stored(Accepted(run_id=report.run_id, seq=held.seq), created=False)
 
 
 def find(connection: Connection, run_id: UUID, *, with_series: bool = True) -> RunReport | None:

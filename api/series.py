@@ -22,9 +22,10 @@ def without_series(report: RunReport) -> list[dict[str, Any]]:
     return [node.model_dump(mode="json", exclude={"series"}) for node in report.nodes]
 
 
-def replace(connection: Connection, report: RunReport) -> None:
-    """Put the report's series in the place of those that its run had."""
-    connection.execute(delete(SERIES).where(SERIES.c.run_id == report.run_id))
+def replace(connection: Connection, report: RunReport, *, is_new: bool = False) -> None:
+    """Put the report's series in the place of those that its run had, if it is not new."""
+    if not is_new:
+        connection.execute(delete(SERIES).where(SERIES.c.run_id == report.run_id))
     rows = [
         {"run_id": report.run_id, "node": position, "device_uuid": uuid, "packed": packed}
         for position, node in enumerate(report.nodes)

@@ -1,41 +1,29 @@
-"""What a project, or everything, adds up to: from the tallies to the wire."""
+"""What a project, or everything, adds up to: from the sums to the wire."""
 
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, get_args
 
 from sqlalchemy import Connection
 
-from api import runs
-from api.tally import Tally, tallies
+from api import rollups, runs
+from api.rollups import EVERYTHING, Total
+from api.sums import Tally
 from carbon.countries import country_name
 from carbon.equivalents import equivalents
-from carbon.schema import PlaceTotals, ProjectTotals, Status, Summary
-
-_Groups = list[tuple[Any, Tally]]
+from carbon.schema import PlaceTotals, ProjectTotals, Summary
 
 
 def summary(connection: Connection, project: str | None) -> Summary:
     """Sum up a project's runs, or all. A project without runs gets an answer of zero runs."""
-    groups = tallies(
-        connection,
-        "status",
-        "country_iso_code",
-        "region",
-        "intensity_source",
-        "intensity_year",
-        project=project,
-    )
-    totals = _added(tally for _, tally in groups).totals()
+    groups = rollups.totals(connection, EVERYTHING if project is None else project)
+    tally = _added(groups)
+    totals = tally.totals()
     last_run = runs.last(connection, project)
     return Summary(
         **dict(totals),
         project=project,
-        runs_by_status={
-            status: sum(tally.runs for row, tally in groups if row.status == status)
-            for status in get_args(Status)
-        },
+        runs_by_status=tally.runs_by_status,
         places=_places(groups),
         last_run=last_run,
         equivalents=equivalents(totals.emissions_kg, totals.emissions_uncertainty),
@@ -47,11 +35,13 @@ def summary(connection: Connection, project: str | None) -> Summary:
 
 def projects(connection: Connection) -> list[ProjectTotals]:
     """Sum up every project, the one with the newest run first."""
+    by_project: dict[str, list[Total]] = defaultdict(list)
+    for total in rollups.totals(connection):
+        by_project[total.project].append(total)
     listed = [
-        ProjectTotals(**dict(tally.totals()), project=row.project)
-        for row, tally in tallies(connection, "project")
+        ProjectTotals(**dict(_added(groups).totals()), project=project)
+        for project, groups in sorted(by_project.items())
     ]
-    listed.sort(key=lambda line: line.project)
     return sorted(listed, key=_last_run_at, reverse=True)
 
 
@@ -60,11 +50,11 @@ def _last_run_at(line: ProjectTotals) -> datetime:
     return line.last_run_at
 
 
-def _places(groups: _Groups) -> list[PlaceTotals]:
+def _places(groups: Iterable[Total]) -> list[PlaceTotals]:
     """Join the groups of each place, the one that drew most first and the unknown one last."""
-    by_place: dict[tuple[str | None, str | None], _Groups] = defaultdict(list)
-    for row, tally in groups:
-        by_place[row.country_iso_code, row.region].append((row, tally))
+    by_place: dict[tuple[str | None, str | None], list[Total]] = defaultdict(list)
+    for total in groups:
+        by_place[total.country_iso_code, total.region].append(total)
     places = [_place(country, region, parts) for (country, region), parts in by_place.items()]
     return sorted(
         places,
@@ -78,20 +68,20 @@ def _places(groups: _Groups) -> list[PlaceTotals]:
     )
 
 
-def _place(country: str | None, region: str | None, parts: _Groups) -> PlaceTotals:
-    tally = _added(part for _, part in parts)
-    sources = {row.intensity_source for row, _ in parts} - {None}
-    years = {row.intensity_year for row, _ in parts} - {None}
+def _place(country: str | None, region: str | None, parts: list[Total]) -> PlaceTotals:
+    tally = _added(parts)
+    sources = {part.intensity_source for part in parts} - {None}
+    years = {part.intensity_year for part in parts} - {None}
     return PlaceTotals(
         **dict(tally.totals()),
         country_iso_code=country,
         country_name=country_name(country) if country else None,
         region=region,
-        intensity_g_per_kwh=tally.means["intensity_g_per_kwh"].value(),
-        intensity_source="; ".join(sorted(sources)) or None,
+        intensity_g_per_kwh=tally.intensity_g_per_kwh,
+        intensity_source="; ".join(sorted(filter(None, sources))) or None,
         intensity_year=years.pop() if len(years) == 1 else None,
     )
 
 
-def _added(parts: Iterable[Tally]) -> Tally:
-    return sum(parts, start=Tally())
+def _added(parts: Iterable[Total]) -> Tally:
+    return sum((part.tally for part in parts), start=Tally())

@@ -6,9 +6,10 @@ A table class does not validate: reports come in through `carbon.schema` and row
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, Index, Table
+from sqlalchemy import JSON, BigInteger, Column, Date, Float, Index, Integer, String, Table
 from sqlmodel import Field, SQLModel
 
+from api import sums
 from api.columns import FixedPoint
 from carbon.schema import RunFields, Utc
 from carbon.units import ENERGY_DECIMALS, MASS_DECIMALS, TIME_DECIMALS
@@ -86,6 +87,48 @@ class SeriesRow(SQLModel, table=True):
     """Empty for the host's own."""
     packed: bytes
 
+
+def _rollup(name: str, *keys: Column[Any]) -> Table:
+    """Declare a table of sums over the runs that have these keys in common.
+
+    What is unknown of a run is empty text or 0 among its keys, as a key cannot be null.
+    """
+    moment = RunRow.__table__.c.started_at.type  # type: ignore[attr-defined]
+    types = {"started_at": moment, "intensity_g_per_kwh": Float()}
+    return Table(
+        name,
+        SQLModel.metadata,
+        *keys,
+        *(Column(column, BigInteger, nullable=False) for column in sums.COLUMNS),
+        *(Column(column, types[of]) for column, (of, _) in sums.EXTREMES.items()),
+    )
+
+
+def _key(name: str, kind: Any = String) -> Column[Any]:
+    return Column(name, kind, primary_key=True)
+
+
+TOTALS = _rollup(
+    "totals",
+    _key("project"),
+    _key("country_iso_code"),
+    _key("region"),
+    _key("intensity_source"),
+    _key("intensity_year", Integer),
+)
+"""Sums over a project's runs at a place; over those of all projects where the project is empty."""
+
+DAYS = _rollup(
+    "days",
+    _key("project"),
+    _key("day", Date),
+    _key("strategy"),
+    _key("study"),
+    _key("user"),
+    _key("country_iso_code"),
+    _key("region"),
+)
+"""Sums over the runs of a project that started on one day, in UTC, by what they are grouped by."""
 
 RUNS: Table = RunRow.__table__  # type: ignore[attr-defined]
 """The table itself: rows are read and written as values, never as objects with a state."""

@@ -74,6 +74,7 @@ def merge_reports(reports: Sequence[RunReport]) -> RunReport:
             "n_nodes": max(report.n_nodes for report in current),
             "emissions_kg": emissions_kg,
             "metrics": {k: v for report in reversed(current) for k, v in report.metrics.items()},
+            "user": next((r.user for r in current if r.user), None),
             "git_commit": next((r.git_commit for r in current if r.git_commit), None),
             "live_interval_s": max(intervals) if intervals and status == "running" else None,
             "nodes": sorted(

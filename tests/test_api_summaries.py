@@ -156,7 +156,7 @@ UNCERTAIN: list[tuple[list[tuple[float, float | None]], float | None]] = [
     ([(1.0, 0.1), (3.0, None)], 0.1),
     ([(1.0, None)], None),
     ([(0.0, 0.1), (2.0, 0.3)], 0.3),
-    ([(0.0, 0.2)], 0.2),
+    ([(0.0, 0.2)], None),  # Of no energy there is no share that could be wrong.
     ([(0.0, 0.1), (0.0, 0.3)], None),
 ]
 

@@ -3,16 +3,24 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from api import runs
 from api.bodies import Body, report_in
 from api.cursors import Cursor
 from api.db import Database
-from api.metrics import ServiceMetrics
+from api.ingest import Ingest
 from api.problems import ProblemError
 from carbon.schema import Accepted, Name, RunPage, RunReport, Status, Strategy
+
+
+async def _ingest_of(request: Request) -> Ingest:
+    ingest: Ingest = request.app.state.ingest
+    return ingest
+
+
+Ingesting = Annotated[Ingest, Depends(_ingest_of)]
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -30,9 +38,7 @@ _REPORT_BODY = {
     openapi_extra=_REPORT_BODY,
     responses={201: {"model": Accepted, "description": "The run is new."}},
 )
-def put_run(
-    run_id: UUID, body: Body, database: Database, service: ServiceMetrics, response: Response
-) -> Accepted:
+async def put_run(run_id: UUID, body: Body, ingest: Ingesting, response: Response) -> Accepted:
     """Store a run's report, whole. Safe to repeat: the report with the highest `seq` is kept.
 
     While a run goes on, its reports have the status `running` and the energy so far. One that says
@@ -45,9 +51,9 @@ def put_run(
     attempts that they do not, and then the shares of nodes it tells of are not added to it.
     """
     report = report_in(body, run_id)
-    with database.begin() as connection:
-        stored = runs.store(connection, report)
-    service.stored(stored.outcome_of(report))
+    (stored,) = await ingest.store([report])
+    if isinstance(stored, ProblemError):
+        raise stored
     if stored.created:
         response.status_code = 201
     return stored.accepted

@@ -173,6 +173,8 @@ class RunFields(ComponentEnergy, Place, RunSpec):
     metrics: Metrics = {}
     """The last value logged of each metric."""
     software: Annotated[dict[Name, Text], Field(max_length=100)] = {}
+    user: Name | None = None
+    """Who ran it, by the name that the machine knows them by."""
     git_commit: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{7,64}(-dirty)?$")] | None = (
         None
     )

@@ -1,0 +1,247 @@
+"""Totals that do not grow slower: sums kept beside the runs, changed in the same transaction.
+
+Each run is in one row of each table here. What a report adds to it is the difference between what
+the run is now and what it was: repeats add nothing, corrections and deletions are exact.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    case,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from api import sums
+from api.sums import COLUMNS, EXTREMES, STATUSES, Tally, extreme_of
+from api.tables import DAYS, RUNS, TOTALS
+
+Run = Mapping[str, Any]
+Key = tuple[Any, ...]
+
+EVERYTHING = ""
+"""In the place of a project: all of them. No project has an empty name."""
+
+COLUMNS_NEEDED = (
+    *("project", "strategy", "study", "user", "country_iso_code", "region"),
+    *("intensity_source", "intensity_year"),
+    *(name for name in sums.NEEDED),
+)
+"""The columns of a run that decide where it counts and what."""
+
+_INSERT: dict[str, Callable[[Table], Any]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
+
+
+class _Change:
+    """What one row of sums is changed by."""
+
+    def __init__(self) -> None:
+        self.added = dict.fromkeys(COLUMNS, 0)
+        self._given: dict[str, set[Any]] = {name: set() for name in EXTREMES}
+        self._taken: dict[str, set[Any]] = {name: set() for name in EXTREMES}
+
+    def add(self, run: Run, contribution: Mapping[str, int]) -> None:
+        for name, count in contribution.items():
+            self.added[name] += count
+        for name, (column, _) in EXTREMES.items():
+            self._given[name].add(run[column])
+
+    def take(self, run: Run, contribution: Mapping[str, int]) -> None:
+        for name, count in contribution.items():
+            self.added[name] -= count
+        for name, (column, _) in EXTREMES.items():
+            self._taken[name].add(run[column])
+
+    @property
+    def extremes(self) -> dict[str, Any]:
+        """Those of the runs that were added."""
+        return {
+            name: extreme_of(choose, self._given[name]) for name, (_, choose) in EXTREMES.items()
+        }
+
+    @property
+    def gone(self) -> dict[str, set[Any]]:
+        """The values that were taken and not given back, where there are any."""
+        left = {name: self._taken[name] - self._given[name] - {None} for name in EXTREMES}
+        return {name: values for name, values in left.items() if values}
+
+    @property
+    def takes(self) -> bool:
+        """Whether a run was taken away, though it may have been given back changed."""
+        return any(self._taken.values())
+
+
+def apply(connection: Connection, changes: Sequence[tuple[Run | None, Run | None]]) -> None:
+    """Let the sums follow runs that changed.
+
+    Args:
+        connection: in the transaction that changes the runs, after it has.
+        changes: what each run was, None if it is new, and what it is, None if it is gone; the
+            transaction holds the runs' rows. Of each the columns `COLUMNS_NEEDED`.
+    """
+    totals: dict[Key, _Change] = defaultdict(_Change)
+    days: dict[Key, _Change] = defaultdict(_Change)
+    for before, after in changes:
+        if before == after:
+            continue
+        for run, is_added in ((before, False), (after, True)):
+            if run is None:
+                continue
+            contribution = sums.contribution(run)
+            for rows, key in (
+                (totals, total_key(run, run["project"])),
+                (totals, total_key(run, EVERYTHING)),
+                (days, day_key(run)),
+            ):
+                (rows[key].add if is_added else rows[key].take)(run, contribution)
+    # Always in this order, and in that of the keys: no two transactions wait for each other then.
+    _write(connection, DAYS, days)
+    _write(connection, TOTALS, totals)
+
+
+@dataclass(frozen=True)
+class Total:
+    """The runs of a project at one place, by one source of its intensity."""
+
+    project: str
+    country_iso_code: str | None
+    region: str | None
+    intensity_source: str | None
+    intensity_year: int | None
+    tally: Tally
+
+
+def totals(connection: Connection, project: str | None = None) -> list[Total]:
+    """Return the totals of a project, of `EVERYTHING` as one, or of every project."""
+    is_asked = TOTALS.c.project != EVERYTHING if project is None else TOTALS.c.project == project
+    rows = connection.execute(select(TOTALS).where(is_asked)).mappings()
+    return [
+        Total(
+            row["project"],
+            row["country_iso_code"] or None,
+            row["region"] or None,
+            row["intensity_source"] or None,
+            row["intensity_year"] or None,
+            Tally.of(dict(row)),
+        )
+        for row in rows
+    ]
+
+
+def total_key(run: Run, project: str) -> Key:
+    """Return the key of the row of `TOTALS` that a run counts in."""
+    place = run["country_iso_code"] or "", run["region"] or ""
+    return project, *place, run["intensity_source"] or "", run["intensity_year"] or 0
+
+
+def day_key(run: Run) -> Key:
+    """Return the key of the row of `DAYS` that a run counts in."""
+    return (
+        run["project"],
+        run["started_at"].astimezone(UTC).date(),
+        run["strategy"] or "",
+        run["study"] or "",
+        run["user"] or "",
+        run["country_iso_code"] or "",
+        run["region"] or "",
+    )
+
+
+def _write(connection: Connection, table: Table, changes: Mapping[Key, _Change]) -> None:
+    names = [column.name for column in table.primary_key]
+    # What every writer changes comes last: whoever holds it makes all others wait.
+    in_order = sorted(changes.items(), key=lambda change: (change[0][0] == EVERYTHING, change[0]))
+    rows = [
+        dict(zip(names, key, strict=True)) | change.added | change.extremes
+        for key, change in in_order
+    ]
+    if rows:
+        connection.execute(_upsert(connection, table), rows)
+    for key, change in in_order:
+        if change.takes:
+            _mend(connection, table, key, change.gone)
+
+
+_upserts: dict[tuple[str, str], Any] = {}
+
+
+def _upsert(connection: Connection, table: Table) -> Any:
+    """Return the statement that adds to a row of sums, or makes it."""
+    dialect = connection.dialect.name
+    statement = _upserts.get((dialect, table.name))
+    if statement is None:
+        insert = _INSERT[dialect](table)
+        new = insert.excluded
+        changed: dict[str, Any] = {name: table.c[name] + new[name] for name in COLUMNS}
+        for name, (_, choose) in EXTREMES.items():
+            held, given = table.c[name], new[name]
+            is_further = given < held if choose is min else given > held
+            changed[name] = case((or_(held.is_(None), is_further), given), else_=held)
+        statement = insert.on_conflict_do_update(
+            index_elements=list(table.primary_key), set_=changed
+        )
+        _upserts[dialect, table.name] = statement
+    return statement
+
+
+def _mend(
+    connection: Connection, table: Table, key: Key, gone: Mapping[str, Collection[Any]]
+) -> None:
+    """Remove the row if it is of no run; look up anew the extremes that it had of what is gone."""
+    this = and_(*_is(table.primary_key, key))
+    of_none = and_(*(table.c[f"runs_{status}"] == 0 for status in STATUSES))
+    if connection.execute(delete(table).where(this, of_none)).rowcount or not gone:
+        return
+    held = connection.execute(select(*(table.c[name] for name in gone)).where(this)).one()
+    lost = [name for name in gone if getattr(held, name) in gone[name]]
+    if not lost:
+        return
+    if key[0] == EVERYTHING:  # From the projects' rows, which have been mended by now.
+        source = TOTALS
+        same = [TOTALS.c.project != EVERYTHING, *_is(list(TOTALS.primary_key)[1:], key[1:])]
+        columns = {name: TOTALS.c[name] for name in lost}
+    else:
+        source, same = RUNS, _runs_of(table, key)
+        columns = {name: RUNS.c[EXTREMES[name][0]] for name in lost}
+    found = select(
+        *(
+            (func.min if EXTREMES[name][1] is min else func.max)(column).label(name)
+            for name, column in columns.items()
+        )
+    )
+    row = connection.execute(found.select_from(source).where(*same)).mappings().one()
+    connection.execute(update(table).where(this).values(dict(row)))
+
+
+def _is(columns: Iterable[Any], values: Iterable[Any]) -> list[ColumnElement[bool]]:
+    return [column == value for column, value in zip(columns, values, strict=True)]
+
+
+def _runs_of(table: Table, key: Key) -> list[ColumnElement[bool]]:
+    """Return what is true of the runs that count in a row of sums."""
+    conditions: list[ColumnElement[bool]] = []
+    for column, value in zip(table.primary_key, key, strict=True):
+        if column.name == "day":
+            begin = datetime.combine(value, time.min, UTC)
+            conditions += [
+                RUNS.c.started_at >= begin,
+                RUNS.c.started_at < begin + timedelta(days=1),
+            ]
+        else:
+            conditions.append(RUNS.c[column.name] == (value or None))
+    return conditions
