@@ -5,7 +5,7 @@ the run is now and what it was: repeats add nothing, corrections and deletions a
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -47,7 +47,7 @@ _INSERT: dict[str, Callable[[Table], Any]] = {
 }
 
 
-class _Change:
+class Change:
     """What one row of sums is changed by."""
 
     def __init__(self) -> None:
@@ -66,6 +66,12 @@ class _Change:
             self.added[name] -= count
         for name, (column, _) in EXTREMES.items():
             self._taken[name].add(run[column])
+
+    def join(self, other: "Change") -> None:
+        for name, count in other.added.items():
+            self.added[name] += count
+        for name in EXTREMES:
+            self._given[name] = {self.extremes[name], other.extremes[name]}
 
     @property
     def extremes(self) -> dict[str, Any]:
@@ -86,7 +92,7 @@ class _Change:
         return any(self._taken.values())
 
 
-def apply(connection: Connection, changes: Sequence[tuple[Run | None, Run | None]]) -> None:
+def apply(connection: Connection, changes: Iterable[tuple[Run | None, Run | None]]) -> None:
     """Let the sums follow runs that changed.
 
     Args:
@@ -94,8 +100,16 @@ def apply(connection: Connection, changes: Sequence[tuple[Run | None, Run | None
         changes: what each run was, None if it is new, and what it is, None if it is gone; the
             transaction holds the runs' rows. Of each the columns `COLUMNS_NEEDED`.
     """
-    totals: dict[Key, _Change] = defaultdict(_Change)
-    days: dict[Key, _Change] = defaultdict(_Change)
+    changed = changes_of(changes)
+    # Always in this order, and in that of the keys: no two transactions wait for each other then.
+    _write(connection, DAYS, changed[DAYS.name])
+    _write(connection, TOTALS, changed[TOTALS.name])
+
+
+def changes_of(changes: Iterable[tuple[Run | None, Run | None]]) -> dict[str, dict[Key, Change]]:
+    """Return by what each row of each table is changed."""
+    totals: dict[Key, Change] = defaultdict(Change)
+    days: dict[Key, Change] = defaultdict(Change)
     for before, after in changes:
         if before == after:
             continue
@@ -109,9 +123,7 @@ def apply(connection: Connection, changes: Sequence[tuple[Run | None, Run | None
                 (days, day_key(run)),
             ):
                 (rows[key].add if is_added else rows[key].take)(run, contribution)
-    # Always in this order, and in that of the keys: no two transactions wait for each other then.
-    _write(connection, DAYS, days)
-    _write(connection, TOTALS, totals)
+    return {DAYS.name: days, TOTALS.name: totals}
 
 
 @dataclass(frozen=True)
@@ -162,7 +174,7 @@ def day_key(run: Run) -> Key:
     )
 
 
-def _write(connection: Connection, table: Table, changes: Mapping[Key, _Change]) -> None:
+def _write(connection: Connection, table: Table, changes: Mapping[Key, Change]) -> None:
     names = [column.name for column in table.primary_key]
     # What every writer changes comes last: whoever holds it makes all others wait.
     in_order = sorted(changes.items(), key=lambda change: (change[0][0] == EVERYTHING, change[0]))

@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from api import rollups, series
-from api.tables import RUNS
+from api.tables import RUNS, SERIES, SHARES
 from carbon.schema import RunReport
 
 REPORT_COLUMNS = [RUNS.c[name] for name in RunReport.model_fields if name in RUNS.c]
@@ -35,7 +35,7 @@ class Writing:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._before: dict[UUID, rollups.Run] = {}
-        self._after: dict[UUID, rollups.Run] = {}
+        self._after: dict[UUID, rollups.Run | None] = {}
 
     def hold(self, run_ids: Sequence[UUID]) -> Mapping[UUID, rollups.Run]:
         """Lock these runs for this transaction; return of those that are there what is counted.
@@ -68,6 +68,12 @@ class Writing:
         self.connection.execute(_UPDATES, {**values, "this_run": run_id})
         known = self._after.get(run_id) or self._before.get(run_id, {})
         self._after[run_id] = {**known, **values}
+
+    def delete(self, run_id: UUID) -> None:
+        """Remove a run that is held, with what hangs on it."""
+        for table in (SERIES, SHARES, RUNS):
+            self.connection.execute(delete(table).where(table.c.run_id == run_id))
+        self._after[run_id] = None
 
     def finish(self) -> None:
         """Let the sums follow."""
