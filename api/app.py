@@ -19,7 +19,7 @@ from api.hosts import OwnHosts
 from api.ingest import Ingest
 from api.metrics import Metrics
 from api.route_table import RouteTable
-from api.routes import grid, health, metrics, projects, runs, summaries
+from api.routes import deliveries, grid, health, metrics, projects, runs, summaries
 from carbon.schema import Problem
 from carbon.settings import Settings
 
@@ -79,7 +79,7 @@ def create_app(settings: Settings, bound_host: str | None = None) -> FastAPI:
 
     key = settings.api_key_text
     guards = [Depends(require_key(key))] if key else []
-    routers = [("/v1", part.router) for part in (runs, projects, summaries, grid)]
+    routers = [("/v1", part.router) for part in (deliveries, runs, projects, summaries, grid)]
     table = RouteTable(
         [*routers, ("", health.router), ("", metrics.router)], others=list(app.routes)
     )

@@ -1,42 +1,61 @@
 """Reading a run report out of a request: bounded, parsed once, refused with reasons."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any, Generic, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Request
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
 
 from api.problems import ProblemError, cut, refused
-from carbon.schema import RunReport
+from carbon.schema import MAX_BATCH, RunReport
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
+MAX_BATCH_BYTES = 64 * 1024 * 1024
+
+_Batch = TypeVar("_Batch")
+
+
+class _BatchOf(BaseModel, Generic[_Batch], extra="forbid"):
+    items: Annotated[list[_Batch], Field(max_length=MAX_BATCH)]
+
+
+_REPORTS = TypeAdapter(_BatchOf[RunReport])
+_ITEMS = TypeAdapter(_BatchOf[Any])
 
 # A sender's clock may be wrong, but a run of the far future would stay "the last run" for ever.
 _MOST_AHEAD = timedelta(days=1)
 
 
-async def _bounded_body(request: Request) -> bytes:
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        raise ProblemError(415, f"the body is encoded as {cut(encoding)!r}; send it as it is")
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > MAX_BODY_BYTES:
-        raise _too_large()
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                raise _too_large()
-    except ClientDisconnect as error:
-        raise ProblemError(400, "the connection ended before the body did") from error
-    return bytes(body)
+def _bounded_by(most_bytes: int) -> Callable[[Request], Awaitable[bytes]]:
+    async def body_of(request: Request) -> bytes:
+        encoding = request.headers.get("content-encoding", "identity")
+        if encoding != "identity":
+            raise ProblemError(415, f"the body is encoded as {cut(encoding)!r}; send it as it is")
+        announced = request.headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > most_bytes:
+            raise _too_large(most_bytes)
+        body = bytearray()
+        try:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > most_bytes:
+                    raise _too_large(most_bytes)
+        except ClientDisconnect as error:
+            raise ProblemError(400, "the connection ended before the body did") from error
+        return bytes(body)
+
+    return body_of
 
 
-Body = Annotated[bytes, Depends(_bounded_body)]
+Body = Annotated[bytes, Depends(_bounded_by(MAX_BODY_BYTES))]
 """The request's body, of at most `MAX_BODY_BYTES`."""
+
+BatchBody = Annotated[bytes, Depends(_bounded_by(MAX_BATCH_BYTES))]
+"""The same of a batch, of at most `MAX_BATCH_BYTES`."""
 
 
 def report_in(body: bytes, run_id: UUID) -> RunReport:
@@ -48,14 +67,49 @@ def report_in(body: bytes, run_id: UUID) -> RunReport:
     try:
         report = RunReport.model_validate_json(body)
     except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False)
-        if errors[0]["type"] == "json_invalid":
-            raise ProblemError(400, f"the body is not JSON: {_reason(errors[0]['msg'])}") from error
-        raise refused(errors, whole="report") from error
+        raise _problem_of(error, whole="report") from error
     if report.run_id != run_id:
         raise _refused(
             "run_id", f"the path names run {run_id}, but the report is of {report.run_id}"
         )
+    _check_clock(report)
+    return report
+
+
+def reports_in(body: bytes) -> list[RunReport | ProblemError]:
+    """Parse a batch: of each item the report, or why it is none.
+
+    Raises:
+        ProblemError: 400 for what is not JSON, 422 for what is no batch.
+    """
+    try:
+        return [_checked(report) for report in _REPORTS.validate_json(body).items]
+    except ValidationError:
+        pass  # One of them, or what is around them; found out at leisure.
+    try:
+        items = _ITEMS.validate_json(body).items
+    except ValidationError as error:
+        raise _problem_of(error, whole="batch") from error
+    return [_item(item) for item in items]
+
+
+def _item(item: Any) -> RunReport | ProblemError:
+    try:
+        # As JSON, for the same rules to hold as for one that comes alone.
+        return _checked(RunReport.model_validate_json(to_json(item)))
+    except ValidationError as error:
+        return _problem_of(error, whole="report")
+
+
+def _checked(report: RunReport) -> RunReport | ProblemError:
+    try:
+        _check_clock(report)
+    except ProblemError as problem:
+        return problem
+    return report
+
+
+def _check_clock(report: RunReport) -> None:
     for field in ("started_at", "ended_at"):
         moment = getattr(report, field)
         if moment is not None and moment - datetime.now(UTC) > _MOST_AHEAD:
@@ -64,7 +118,13 @@ def report_in(body: bytes, run_id: UUID) -> RunReport:
                 f"{moment.isoformat()} is more than a day in the future; set the clock of the "
                 "machine that trained",
             )
-    return report
+
+
+def _problem_of(error: ValidationError, whole: str) -> ProblemError:
+    errors = error.errors(include_url=False, include_context=False)
+    if errors[0]["type"] == "json_invalid":
+        return ProblemError(400, f"the body is not JSON: {_reason(errors[0]['msg'])}")
+    return refused(errors, whole=whole)
 
 
 def _reason(message: str) -> str:
@@ -75,8 +135,8 @@ def _refused(field: str, message: str) -> ProblemError:
     return ProblemError(422, f"{field}: {message}", errors=[{"field": field, "message": message}])
 
 
-def _too_large() -> ProblemError:
-    return ProblemError(
-        413,
-        f"the body is larger than {MAX_BODY_BYTES // 1024**2} MiB; log fewer metrics or epochs",
-    )
+def _too_large(most_bytes: int) -> ProblemError:
+    way_out = "log fewer metrics or epochs"
+    if most_bytes == MAX_BATCH_BYTES:
+        way_out = "send fewer reports at once"
+    return ProblemError(413, f"the body is larger than {most_bytes // 1024**2} MiB; {way_out}")

@@ -48,17 +48,20 @@ class ProblemError(Exception):
         self.errors = errors or []
         self.headers = headers
 
-    def response(self) -> Response:
-        """Return the problem document as the answer."""
-        document = Problem(
+    def document(self) -> Problem:
+        """Return the problem document."""
+        return Problem(
             title=HTTPStatus(self.status).phrase,
             status=self.status,
             detail=cut(self.detail, 2 * _LONGEST_MESSAGE),
             errors=self.errors,
             request_id=request_id.current(),
         )
+
+    def response(self) -> Response:
+        """Return the problem document as the answer."""
         return Response(
-            document.model_dump_json(),
+            self.document().model_dump_json(),
             status_code=self.status,
             headers=self.headers,
             media_type=MEDIA_TYPE,

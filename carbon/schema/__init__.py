@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from carbon.schema.fields import (
+    MAX_BATCH,
     MAX_METRICS,
     SCHEMA_VERSION,
     Component,
@@ -54,6 +55,8 @@ from carbon.schema.series import (
 if TYPE_CHECKING:
     from carbon.schema.answers import (
         Accepted,
+        BatchAnswer,
+        BatchResult,
         Equivalent,
         GridFactor,
         Health,
@@ -68,12 +71,15 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "MAX_BATCH",
     "MAX_METRICS",
     "MAX_POINTS",
     "SCHEMA_VERSION",
     "SERIES_NAMES",
     "SERIES_UNITS",
     "Accepted",
+    "BatchAnswer",
+    "BatchResult",
     "Component",
     "ComponentEnergy",
     "ConfigValue",

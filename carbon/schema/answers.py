@@ -17,6 +17,24 @@ class Accepted(Wire):
     was outdated."""
 
 
+class BatchResult(Wire):
+    """What became of one report of a batch: the answer it would have got alone."""
+
+    run_id: UUID | None
+    """None where the report could not be read."""
+    status: int
+    """As of HTTP: 201 the run is new, 200 it was known, 4xx refused."""
+    seq: int | None = None
+    """As in `Accepted`; None where it was refused."""
+    problem: "Problem | None" = None
+
+
+class BatchAnswer(Wire):
+    """The results of a batch, in the order of its items."""
+
+    items: list[BatchResult]
+
+
 class RunPage(Wire):
     """One page of runs, newest first."""
 

@@ -86,6 +86,7 @@ ConfigValue = Annotated[Text | int | float | bool | None, BeforeValidator(_finit
 MAX_METRICS = 1000
 MAX_TAGS = 100
 MAX_CONFIG = 1000
+MAX_BATCH = 1000
 Metrics = Annotated[dict[Name, MetricValue], Field(max_length=MAX_METRICS)]
 CountryCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
 

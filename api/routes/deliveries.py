@@ -1,0 +1,109 @@
+"""`/v1/runs`: delivering reports, alone or many at once, and removing a run."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from api.bodies import BatchBody, Body, report_in, reports_in
+from api.db import Database, writing
+from api.ingest import Ingest
+from api.metrics import ServiceMetrics
+from api.problems import ProblemError
+from api.writing import Writing
+from carbon.schema import Accepted, BatchAnswer, BatchResult, RunReport
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+
+
+async def _ingest_of(request: Request) -> Ingest:
+    ingest: Ingest = request.app.state.ingest
+    return ingest
+
+
+Ingesting = Annotated[Ingest, Depends(_ingest_of)]
+
+
+def _body_of(schema: dict[str, Any]) -> dict[str, Any]:
+    """Describe a body that is read by hand."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+_REPORT: dict[str, Any] = {"$ref": "#/components/schemas/RunReport"}
+_BATCH: dict[str, Any] = {
+    "type": "object",
+    "properties": {"items": {"type": "array", "items": _REPORT}},
+    "required": ["items"],
+}
+
+
+@router.post("/batch", openapi_extra=_body_of(_BATCH))
+async def post_batch(body: BatchBody, ingest: Ingesting, service: ServiceMetrics) -> BatchAnswer:
+    """Store up to 1,000 reports in one transaction; the answer has a result for each, in order.
+
+    Each is treated as if it had come alone, by the rules of `PUT /v1/runs/{run_id}`: one that is
+    refused does not keep the others out.
+    """
+    found = reports_in(body)
+    reports = [report for report in found if isinstance(report, RunReport)]
+    outcomes = iter(await ingest.store(reports) if reports else [])
+    results = []
+    for report in found:
+        if isinstance(report, ProblemError):
+            results.append(_refusal(None, report))
+            continue
+        outcome = next(outcomes)
+        if isinstance(outcome, ProblemError):
+            results.append(_refusal(report.run_id, outcome))
+            continue
+        service.stored(outcome.outcome_of(report))
+        accepted, status = outcome.accepted, 201 if outcome.created else 200
+        results.append(BatchResult(run_id=accepted.run_id, status=status, seq=accepted.seq))
+    return BatchAnswer(items=results)
+
+
+def _refusal(run_id: UUID | None, problem: ProblemError) -> BatchResult:
+    return BatchResult(run_id=run_id, status=problem.status, problem=problem.document())
+
+
+@router.put(
+    "/{run_id}",
+    openapi_extra=_body_of(_REPORT),
+    responses={201: {"model": Accepted, "description": "The run is new."}},
+)
+async def put_run(
+    run_id: UUID, body: Body, ingest: Ingesting, service: ServiceMetrics, response: Response
+) -> Accepted:
+    """Store a run's report, whole. Safe to repeat: the report with the highest `seq` is kept.
+
+    While a run goes on, its reports have the status `running` and the energy so far. One that says
+    in `live_interval_s` when to expect the next, and is not heard of any more, is shown as
+    `interrupted` until it is heard of again.
+
+    Nodes of one run may each report their share, with a name of its own as `reporter`. The highest
+    `seq` of each is kept, and the run is what the shares make together. A report without a
+    `reporter` is of the whole run: next to shares it counts only while it tells of nodes and
+    attempts that they do not, and then the shares of nodes it tells of are not added to it.
+    """
+    report = report_in(body, run_id)
+    (stored,) = await ingest.store([report])
+    if isinstance(stored, ProblemError):
+        raise stored
+    service.stored(stored.outcome_of(report))
+    if stored.created:
+        response.status_code = 201
+    return stored.accepted
+
+
+@router.delete("/{run_id}", status_code=204)
+def delete_run(run_id: UUID, database: Database) -> None:
+    """Remove a run with everything that was kept of it; its sums go with it.
+
+    A report of it that is still on its way makes it anew.
+    """
+    with writing(database) as connection:
+        taking = Writing(connection)
+        if run_id not in taking.hold([run_id]):
+            raise ProblemError(404, f"there is no run {run_id} in this ledger")
+        taking.delete(run_id)
+        taking.finish()
