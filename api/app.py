@@ -8,11 +8,13 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.middleware.gzip import GZipMiddleware
 
 from api import docs, problems
 from api.auth import require_key
 from api.db import open_database, outage
 from api.edge import Edge
+from api.formats import MEDIA_TYPES
 from api.heads import Heads
 from api.heartbeats import watching
 from api.hosts import OwnHosts
@@ -90,6 +92,12 @@ def create_app(settings: Settings, bound_host: str | None = None) -> FastAPI:
     problems.install(app, table)
 
     # The last one is the outermost.
+    app.add_middleware(
+        GZipMiddleware,
+        minimum_size=1000,
+        compresslevel=5,
+        exclude_content_types=(MEDIA_TYPES["parquet"],),  # Is compressed already.
+    )
     app.add_middleware(Heads)
     if bound_host is not None:
         app.add_middleware(OwnHosts, bound_host=bound_host)

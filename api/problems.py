@@ -16,7 +16,7 @@ MEDIA_TYPE = "application/problem+json"
 
 # An answer must not send a refused body of megabytes back.
 _MOST_ERRORS = 20
-_LONGEST_MESSAGE = 500
+_LONGEST_MESSAGE = 1000
 _LONGEST_FIELD = 200
 _LONGEST_INPUT = 80
 
@@ -53,7 +53,7 @@ class ProblemError(Exception):
         return Problem(
             title=HTTPStatus(self.status).phrase,
             status=self.status,
-            detail=cut(self.detail, 2 * _LONGEST_MESSAGE),
+            detail=cut(self.detail, _LONGEST_MESSAGE + _LONGEST_FIELD),
             errors=self.errors,
             request_id=request_id.current(),
         )
@@ -113,8 +113,12 @@ def install(app: FastAPI, routes: RouteTable) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _parameters(request: Request, error: RequestValidationError) -> Response:
-        # The first part of a place is where the parameter stood: in the path or in the query.
-        found = [{**each, "loc": each["loc"][1:]} for each in error.errors()]
+        # The first part of a place is where the parameter stood, in the path or in the query, and
+        # the last may be which of its values it was, which the message shows anyway.
+        found = [
+            {**each, "loc": [part for part in each["loc"][1:] if isinstance(part, str)]}
+            for each in error.errors()
+        ]
         return refused(found, whole="request").response()
 
     @app.exception_handler(HTTPException)

@@ -5,9 +5,9 @@ the run is now and what it was: repeats add nothing, corrections and deletions a
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from typing import Any
 
 from sqlalchemy import (
@@ -155,6 +155,20 @@ def totals(connection: Connection, project: str | None = None) -> list[Total]:
     ]
 
 
+def grouped(
+    connection: Connection, keys: Sequence[ColumnElement[Any]], *conditions: ColumnElement[bool]
+) -> list[tuple[Any, Tally]]:
+    """Sum up the days' rows that meet the conditions, by the values of the keys.
+
+    Returns a (row, tally) for each combination that occurs; the row has the keys as attributes.
+    """
+    summed: list[ColumnElement[Any]] = [func.sum(DAYS.c[name]).label(name) for name in COLUMNS]
+    for name, (_, choose) in EXTREMES.items():
+        summed.append((func.min if choose is min else func.max)(DAYS.c[name]).label(name))
+    query = select(*keys, *summed).where(*conditions).group_by(*keys)
+    return [(row, Tally.of(dict(row._mapping))) for row in connection.execute(query)]
+
+
 def total_key(run: Run, project: str) -> Key:
     """Return the key of the row of `TOTALS` that a run counts in."""
     place = run["country_iso_code"] or "", run["region"] or ""
@@ -249,10 +263,9 @@ def _runs_of(table: Table, key: Key) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     for column, value in zip(table.primary_key, key, strict=True):
         if column.name == "day":
-            begin = datetime.combine(value, time.min, UTC)
             conditions += [
-                RUNS.c.started_at >= begin,
-                RUNS.c.started_at < begin + timedelta(days=1),
+                RUNS.c.started_at >= datetime.combine(value, time.min, UTC),
+                RUNS.c.started_at <= datetime.combine(value, time.max, UTC),
             ]
         else:
             conditions.append(RUNS.c[column.name] == (value or None))

@@ -1,15 +1,15 @@
-"""Runs in the database: finding one, listing them."""
+"""Runs in the database: finding one, those that can be compared."""
 
-from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, literal, select, tuple_
+from pydantic_core import to_json
+from sqlalchemy import Connection, select
 
 from api import series
-from api.cursors import Cursor
 from api.tables import RUNS
 from api.writing import REPORT_COLUMNS
-from carbon.schema import RunFields, RunPage, RunReport
+from carbon.schema import EpochReport, RunFields, RunReport
 
 _FIELD_COLUMNS = [RUNS.c[name] for name in RunFields.model_fields]
 _NEWEST_FIRST = (RUNS.c.started_at.desc(), RUNS.c.run_id.desc())
@@ -27,38 +27,32 @@ def find(connection: Connection, run_id: UUID, *, with_series: bool = True) -> R
     return RunReport.model_validate(values)
 
 
-def page(
-    connection: Connection, filters: Mapping[str, str | None], limit: int, after: Cursor | None
-) -> RunPage:
-    """Return at most `limit` runs, newest first, from `after` on.
+def version(connection: Connection, run_id: UUID) -> bytes | None:
+    """Return what changes whenever the run's report does, or None for a run that is not there.
 
-    Args:
-        connection: a connection to the ledger.
-        filters: values that columns must have, by their names; None is any value.
-        limit: the most runs to return.
-        after: the last run of the page before.
+    It is made of all but the lists, and says when they came: no list need be read for it.
     """
-    query = select(*_FIELD_COLUMNS).order_by(*_NEWEST_FIRST).limit(limit + 1)
-    query = query.where(
-        *(RUNS.c[key] == value for key, value in filters.items() if value is not None)
-    )
-    if after is not None:
-        place = tuple_(
-            literal(after.started_at, RUNS.c.started_at.type),
-            literal(after.run_id, RUNS.c.run_id.type),
-        )
-        query = query.where(tuple_(RUNS.c.started_at, RUNS.c.run_id) < place)
-    runs = [RunFields.model_validate(dict(row)) for row in connection.execute(query).mappings()]
-    if len(runs) <= limit:
-        return RunPage(items=runs)
-    last = runs[limit - 1]
-    return RunPage(items=runs[:limit], next_cursor=Cursor(last.started_at, last.run_id).encode())
+    row = connection.execute(
+        select(*_FIELD_COLUMNS, RUNS.c.heard_at).where(RUNS.c.run_id == run_id)
+    ).first()
+    return None if row is None else to_json(tuple(row))
+
+
+def epochs(connection: Connection, run_id: UUID) -> list[dict[str, Any]] | None:
+    """Return a run's epochs, or None for a run that is not there."""
+    row = connection.execute(select(RUNS.c.epochs).where(RUNS.c.run_id == run_id)).first()
+    if row is None:
+        return None
+    return [EpochReport.model_validate(epoch).model_dump() for epoch in row.epochs]
 
 
 def last(connection: Connection, project: str | None) -> RunFields | None:
     """Return the run that started last, of a project or of all."""
-    newest = page(connection, {"project": project}, 1, None).items
-    return newest[0] if newest else None
+    query = select(*_FIELD_COLUMNS).order_by(*_NEWEST_FIRST).limit(1)
+    if project is not None:
+        query = query.where(RUNS.c.project == project)
+    row = connection.execute(query).mappings().first()
+    return None if row is None else RunFields.model_validate(dict(row))
 
 
 def comparable(connection: Connection, project: str) -> list[RunReport]:

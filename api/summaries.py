@@ -9,9 +9,10 @@ from sqlalchemy import Connection
 from api import rollups, runs
 from api.rollups import EVERYTHING, Total
 from api.sums import Tally
+from api.tables import DAYS
 from carbon.countries import country_name
 from carbon.equivalents import equivalents
-from carbon.schema import PlaceTotals, ProjectTotals, Summary
+from carbon.schema import PlaceTotals, ProjectTotals, StudyTotals, Summary, Totals
 
 
 def summary(connection: Connection, project: str | None) -> Summary:
@@ -45,8 +46,19 @@ def projects(connection: Connection) -> list[ProjectTotals]:
     return sorted(listed, key=_last_run_at, reverse=True)
 
 
-def _last_run_at(line: ProjectTotals) -> datetime:
-    assert line.last_run_at is not None  # A project is listed because it has a run.
+def studies(connection: Connection, project: str) -> list[StudyTotals]:
+    """Sum up every study of a project, the one with the newest run first."""
+    listed = [
+        StudyTotals(**dict(tally.totals()), project=project, study=row.study)
+        for row, tally in rollups.grouped(connection, [DAYS.c.study], DAYS.c.project == project)
+        if row.study
+    ]
+    listed.sort(key=lambda line: line.study)
+    return sorted(listed, key=_last_run_at, reverse=True)
+
+
+def _last_run_at(line: Totals) -> datetime:
+    assert line.last_run_at is not None  # It is listed because it has a run.
     return line.last_run_at
 
 

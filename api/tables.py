@@ -15,6 +15,7 @@ from carbon.schema import RunFields, Utc
 from carbon.units import ENERGY_DECIMALS, MASS_DECIMALS, TIME_DECIMALS
 
 _ENERGY = FixedPoint(ENERGY_DECIMALS)
+_AMOUNTS = ("energy_kwh", "emissions_kg", "duration_s")
 
 
 class RunRow(RunFields, SQLModel, table=True):  # type: ignore[misc] # two pydantic bases
@@ -26,11 +27,18 @@ class RunRow(RunFields, SQLModel, table=True):  # type: ignore[misc] # two pydan
 
     __tablename__ = "runs"
     __table_args__ = (
-        Index("runs_by_time", "started_at", "run_id"),
         Index("runs_by_project", "project", "started_at", "run_id"),
         Index("runs_by_study", "study", "started_at", "run_id"),
         Index("runs_by_strategy", "strategy", "started_at", "run_id"),
         Index("runs_by_status", "status", "started_at", "run_id"),
+        Index("runs_by_country", "country_iso_code", "started_at", "run_id"),
+        Index("runs_by_region", "region", "started_at", "run_id"),
+        # For sorting; the project beside it lets one project's runs be picked from the index alone.
+        Index("runs_by_energy", "energy_kwh", "run_id", "project"),
+        Index("runs_by_emissions", "emissions_kg", "run_id", "project"),
+        Index("runs_by_duration", "duration_s", "run_id", "project"),
+        # For ranges of these, newest first.
+        Index("runs_by_time_with_amounts", "started_at", "run_id", *_AMOUNTS),
     )
 
     run_id: UUID = Field(primary_key=True)
@@ -54,6 +62,23 @@ class RunRow(RunFields, SQLModel, table=True):  # type: ignore[misc] # two pydan
     """When the report came, by the server's clock."""
     is_merged: bool | None = None
     """Whether this row is made of what `shares` holds of the run."""
+    labels: list[str] | None = Field(default=None, sa_type=JSON)
+    """What `run_labels` holds of the run; None where an earlier version wrote the row."""
+
+
+class LabelRow(SQLModel, table=True):
+    """Something by which a run can be found, of which a run may have many; see `api.labels`.
+
+    The key is in the order of a list of runs, so that a page of it is one stretch of the index. It
+    is the whole row: SQLite then needs no table beside the index.
+    """
+
+    __tablename__ = "run_labels"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    label: str = Field(primary_key=True)
+    started_at: Utc = Field(primary_key=True)
+    run_id: UUID = Field(primary_key=True)
 
 
 class ShareRow(SQLModel, table=True):
@@ -133,5 +158,6 @@ DAYS = _rollup(
 RUNS: Table = RunRow.__table__  # type: ignore[attr-defined]
 """The table itself: rows are read and written as values, never as objects with a state."""
 
+LABELS: Table = LabelRow.__table__  # type: ignore[attr-defined]
 SERIES: Table = SeriesRow.__table__  # type: ignore[attr-defined]
 SHARES: Table = ShareRow.__table__  # type: ignore[attr-defined]

@@ -8,14 +8,16 @@ from uuid import UUID
 from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from api import rollups, series
+from api import labels, rollups, series
 from api.tables import RUNS, SERIES, SHARES
 from carbon.schema import RunReport
 
 REPORT_COLUMNS = [RUNS.c[name] for name in RunReport.model_fields if name in RUNS.c]
 """The columns that a report is made of; a run's row has no reporter."""
 
-_WATCHED = [RUNS.c[name] for name in dict.fromkeys((*rollups.COLUMNS_NEEDED, "seq", "is_merged"))]
+_WATCHED = [
+    RUNS.c[name] for name in dict.fromkeys((*rollups.COLUMNS_NEEDED, "seq", "is_merged", "labels"))
+]
 # Both databases know the same ON CONFLICT clause, but SQLAlchemy has it in each dialect apart.
 _INSERT_NEW = {
     name: dialect.insert(RUNS)
@@ -76,7 +78,11 @@ class Writing:
         self._after[run_id] = None
 
     def finish(self) -> None:
-        """Let the sums follow."""
+        """Let the labels and the sums follow."""
+        labels.follow(
+            self.connection,
+            ((run_id, self._before.get(run_id), row) for run_id, row in self._after.items()),
+        )
         changes = [
             (_counted(self._before.get(run_id)), _counted(row))
             for run_id, row in self._after.items()
@@ -92,4 +98,5 @@ def row_of(report: RunReport, heard_at: datetime, *, is_merged: bool) -> dict[st
     """Return the values of a run's row."""
     values = {column.name: getattr(report, column.name) for column in REPORT_COLUMNS}
     values["nodes"] = series.without_series(report)
+    values["labels"] = labels.labels_of(report)
     return values | {"heard_at": heard_at, "is_merged": is_merged}

@@ -1,7 +1,10 @@
 """The REST client: delivers reports, reads summaries. Every call has a timeout and a deadline."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypedDict, TypeVar, Unpack
 from uuid import UUID
 
 import httpx
@@ -14,15 +17,20 @@ from carbon.schema import (
     Accepted,
     GridFactor,
     Health,
+    ProjectPage,
     ProjectTotals,
+    RunFields,
     RunPage,
     RunReport,
+    StudyPage,
+    StudyTotals,
     Summary,
     Tradeoff,
 )
 from carbon.settings import Settings
 
 T = TypeVar("T")
+P = TypeVar("P", RunPage, ProjectPage, StudyPage)
 
 DEADLINE_S = 60.0
 """How long a whole request may take,"""
@@ -32,6 +40,42 @@ SLOWEST_BYTES_PER_S = 10_000
 
 # A refusal that asking again later may lift: request timeout, too many requests.
 _TEMPORARY_REFUSALS = frozenset({408, 425, 429})
+
+
+_PAGE_LENGTH = 500
+
+_Some = str | Sequence[str] | None
+
+
+class RunFilters(TypedDict, total=False):
+    """Which runs are asked for, and in which order; what is None or left out does not matter.
+
+    Several values of one filter are alternatives, but of `tag` a run must have every one: a tag's
+    key, or `key:value`. `host` and `gpu` are in any case. `q` is whole words, all of which are in
+    the run's texts. `since` and `until` are aware moments, or dates in UTC of which the last day
+    belongs to the range. `sort` is started_at, duration_s, energy_kwh or emissions_kg, after a "-"
+    in descending order.
+    """
+
+    project: _Some
+    study: _Some
+    strategy: _Some
+    status: _Some
+    tag: _Some
+    host: _Some
+    gpu: _Some
+    country: _Some
+    region: _Some
+    since: datetime | date | str | None
+    until: datetime | date | str | None
+    min_energy_kwh: float | None
+    max_energy_kwh: float | None
+    min_emissions_kg: float | None
+    max_emissions_kg: float | None
+    min_duration_s: float | None
+    max_duration_s: float | None
+    q: str | None
+    sort: str | None
 
 
 class Client:
@@ -100,30 +144,40 @@ class Client:
         return self._call(RunReport, "GET", f"/v1/runs/{run_id}", params=parameters)
 
     def runs(
-        self,
-        *,
-        project: str | None = None,
-        study: str | None = None,
-        strategy: str | None = None,
-        status: str | None = None,
-        limit: int = 100,
-        cursor: str | None = None,
+        self, *, limit: int = 100, cursor: str | None = None, **filters: Unpack[RunFilters]
     ) -> RunPage:
         """Read one page of runs, newest first; pass `next_cursor` on to read the next."""
-        filters = {
-            "project": project,
-            "study": study,
-            "strategy": strategy,
-            "status": status,
-            "limit": limit,
-            "cursor": cursor,
-        }
-        given = {key: value for key, value in filters.items() if value is not None}
-        return self._call(RunPage, "GET", "/v1/runs", params=given)
+        asked = {"limit": limit, "cursor": cursor, **filters}
+        return self._call(RunPage, "GET", "/v1/runs", params=_given(asked))
+
+    def all_runs(self, **filters: Unpack[RunFilters]) -> Iterator[RunFields]:
+        """Yield every run that the filters let through, read page by page while they are used."""
+        for page in self._pages(RunPage, "/v1/runs", filters):
+            yield from page.items
+
+    def export_runs(self, form: str, **filters: Unpack[RunFilters]) -> Iterator[bytes]:
+        """Yield a file of all runs that the filters let through, piece by piece.
+
+        Args:
+            form: csv, parquet or jsonl.
+            filters: which runs, and in which order.
+        """
+        parameters = _given({"format": form, **filters})
+        with self._answers(), self._http.stream("GET", "/v1/runs", params=parameters) as response:
+            if not response.is_success:
+                response.read()
+                raise self._refusal(response)
+            yield from response.iter_bytes()
 
     def projects(self) -> list[ProjectTotals]:
         """Read every project's totals, the most recently used first."""
-        return self._call(list[ProjectTotals], "GET", "/v1/projects")
+        pages = self._pages(ProjectPage, "/v1/projects", {})
+        return [line for page in pages for line in page.items]
+
+    def studies(self, project: str) -> list[StudyTotals]:
+        """Read the totals of a project's studies, the most recently used first."""
+        pages = self._pages(StudyPage, f"/v1/projects/{_quote(project)}/studies", {})
+        return [line for page in pages for line in page.items]
 
     def summary(self, project: str | None = None) -> Summary:
         """Read the summary of a project, or of everything."""
@@ -151,22 +205,23 @@ class Client:
         """Ask whether the API answers, and which reports it understands."""
         return self._call(Health, "GET", "/healthz")
 
+    def _pages(self, shape: type[P], path: str, filters: Mapping[str, Any]) -> Iterator[P]:
+        cursor: str | None = None
+        while True:
+            asked = _given({**filters, "limit": _PAGE_LENGTH, "cursor": cursor})
+            page = self._call(shape, "GET", path, params=asked)
+            yield page
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
     def _call(self, shape: type[T], method: str, path: str, **options: Any) -> T:
-        allowed_s = self._deadline_s + len(options.get("content", "")) / SLOWEST_BYTES_PER_S
-        deadline = Deadline(allowed_s)
-        try:
-            with deadline:
-                response = self._http.request(
-                    method, path, extensions={"trace": deadline.trace}, **options
-                )
-        except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
-            if deadline.has_passed:
-                reason = f"not within {allowed_s:.0f} s"
-            raise ApiUnreachableError(
-                f"the API at {self._base_url} does not answer ({reason}); "
-                "start it with `carbon serve`, or set CARBON_API_URL"
-            ) from error
+        sending_s = len(options.get("content", "")) / SLOWEST_BYTES_PER_S
+        deadline = Deadline(self._deadline_s + sending_s)
+        with self._answers(deadline), deadline:
+            response = self._http.request(
+                method, path, extensions={"trace": deadline.trace}, **options
+            )
         if response.is_success:
             try:
                 with at_work():
@@ -176,12 +231,42 @@ class Client:
                     f"{self._base_url}{path} did not answer as a ledger does; is CARBON_API_URL "
                     "the ledger's address?"
                 ) from error
+        raise self._refusal(response)
+
+    @contextmanager
+    def _answers(self, deadline: Deadline | None = None) -> Iterator[None]:
+        """Turn what the network did wrong into an error of ours."""
+        try:
+            yield
+        except httpx.HTTPError as error:
+            reason = str(error) or type(error).__name__
+            if deadline is not None and deadline.has_passed:
+                reason = f"not within {deadline.total_s:.0f} s"
+            raise ApiUnreachableError(
+                f"the API at {self._base_url} does not answer ({reason}); "
+                "start it with `carbon serve`, or set CARBON_API_URL"
+            ) from error
+
+    def _refusal(self, response: httpx.Response) -> ApiRejectedError | ApiUnreachableError:
         problem = _problem(response)
         detail = problem.get("detail") or response.reason_phrase
         message = f"the API at {self._base_url} answered {response.status_code}: {detail}"
         if response.is_client_error and response.status_code not in _TEMPORARY_REFUSALS:
-            raise ApiRejectedError(message, response.status_code, problem)
-        raise ApiUnreachableError(message, response.status_code)
+            return ApiRejectedError(message, response.status_code, problem)
+        return ApiUnreachableError(message, response.status_code)
+
+
+def _given(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that have a value, as a URL can hold them; of a list, each of them."""
+
+    def text(value: Any) -> Any:
+        return value.isoformat() if isinstance(value, date) else value
+
+    return {
+        name: [text(each) for each in value] if isinstance(value, list | tuple) else text(value)
+        for name, value in parameters.items()
+        if value is not None
+    }
 
 
 def _quote(segment: str) -> str:

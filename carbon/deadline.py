@@ -18,10 +18,12 @@ class Deadline:
     the request: one that was kept from the last one is not traced.
 
     Attributes:
+        total_s: how long the request may take.
         has_passed: whether the request was cut off.
     """
 
     def __init__(self, total_s: float) -> None:
+        self.total_s = total_s
         self.has_passed = False
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None

@@ -15,9 +15,9 @@ from starlette.testclient import TestClient
 
 from api import series
 from api.app import create_app
-from api.db import open_database
+from api.db import open_database, writing
 from api.engine import snapshots_of
-from api.runs import store
+from api.reports import store
 from carbon.errors import SettingsError
 from carbon.schema import SCHEMA_VERSION
 from carbon.settings import Settings
@@ -174,8 +174,8 @@ def test_a_run_is_read_as_it_was_at_one_moment(
 def test_the_first_and_the_last_year_come_back(api_app: FastAPI, api_client: TestClient) -> None:
     begun, ended = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
     report = make_report(started_at=begun, ended_at=ended)
-    with api_app.state.engine.begin() as connection:
-        store(connection, report)  # The API itself takes nothing that is so far ahead.
+    with writing(api_app.state.engine) as connection:
+        store(connection, [report])  # The API itself takes nothing that is so far ahead.
     assert api_client.get(f"/v1/runs/{report.run_id}").text == report.model_dump_json()
 
 

@@ -25,9 +25,11 @@ def test_the_schema_names_every_route_and_the_reports_fields(api_client: TestCli
     } == {
         ("put", "/v1/runs/{run_id}"),
         ("get", "/v1/runs/{run_id}"),
+        ("get", "/v1/runs/{run_id}/epochs"),
         ("get", "/v1/runs"),
         ("get", "/v1/projects"),
         ("get", "/v1/projects/{project}/summary"),
+        ("get", "/v1/projects/{project}/studies"),
         ("get", "/v1/projects/{project}/tradeoff"),
         ("get", "/v1/summary"),
         ("get", "/v1/grid"),

@@ -73,7 +73,8 @@ def test_projects_are_listed_with_their_totals_the_newest_first(api_client: Test
         make_report(project="new", started_at=NOON + HOUR),
         make_report(project="new", started_at=NOON - 2 * HOUR, status="failed"),
     )
-    lines = [ProjectTotals.model_validate(line) for line in api_client.get("/v1/projects").json()]
+    listed = api_client.get("/v1/projects").json()["items"]
+    lines = [ProjectTotals.model_validate(line) for line in listed]
     assert [line.project for line in lines] == ["new", "a", "b", "old"]
     assert (lines[0].runs, lines[0].energy_kwh) == (2, 0.006)
     assert (lines[0].first_run_at, lines[0].last_run_at) == (NOON - 2 * HOUR, NOON + HOUR)
@@ -117,3 +118,32 @@ def test_a_project_without_a_study_has_an_empty_tradeoff(api_client: TestClient)
     put(api_client, make_report())
     found = api_client.get("/v1/projects/digits/tradeoff").json()
     assert found == {"project": "digits", "points": [], "differences": {}}
+
+
+def test_lists_come_in_pages_and_complete_where_runs_started_at_once(
+    api_client: TestClient,
+) -> None:
+    names = ["c", "a", "new", "b", "'; DROP"]
+    for name in names:
+        started_at = NOON + HOUR if name == "new" else NOON
+        put(api_client, make_report(project=name, study="s", started_at=started_at))
+        put(api_client, make_report(project="all", study=name, started_at=started_at))
+    expected = ["new", "'; DROP", "a", "b", "c"]
+    for path, field, listed in (
+        ("/v1/projects", "project", ["all", *expected]),
+        ("/v1/projects/all/studies", "study", expected),
+    ):
+        found: list[str] = []
+        parameters = {"limit": "2"}
+        while True:
+            page = api_client.get(path, params=parameters).json()
+            assert len(page["items"]) <= 2
+            found += [line[field] for line in page["items"]]
+            if page["next_cursor"] is None:
+                break
+            parameters["cursor"] = page["next_cursor"]
+        assert found == listed
+    answer = api_client.get("/v1/projects", params={"cursor": parameters["cursor"]})
+    assert answer.status_code == 422
+    assert api_client.get("/v1/projects/none/studies").status_code == 404
+    assert api_client.get("/v1/projects?limt=3").status_code == 422

@@ -18,7 +18,6 @@ from tests.factories import make_report
 from tests.fixtures.api import LiveApi
 from trainers.results import (
     ResultsError,
-    all_runs,
     explain_energy,
     explain_speedup,
     inexact_totals,
@@ -65,8 +64,8 @@ def test_the_table_and_the_totals_say_what_was_put_into_the_api(live_api: LiveAp
         with pytest.raises(ResultsError, match=r"3 of the 4 runs of study 's'.*carbon sync"):
             wait_for_runs(client, "digits", "s", 4, timeout_s=0)
         points = client.tradeoff("digits").points
-        everything = list(all_runs(client))
-        of_project = list(all_runs(client, "digits"))
+        everything = list(client.all_runs())
+        of_project = list(client.all_runs(project="digits"))
         total, project = client.summary(), client.summary("digits")
 
     assert {run.run_id for run in everything} == {run.run_id for run in (*reports, *others)}
@@ -98,7 +97,7 @@ def test_a_total_that_is_off_in_the_last_digit_is_found(field: str, live_api: Li
     with Client(live_api.settings) as client:
         client.put_run(make_report(cpu_energy_kwh=0.1, ram_energy_kwh=0.2))
         client.put_run(make_report(cpu_energy_kwh=0.2, ram_energy_kwh=0.1))
-        runs, summary = list(all_runs(client)), client.summary()
+        runs, summary = list(client.all_runs()), client.summary()
     assert inexact_totals(summary, runs) == []
     for wrong in (getattr(summary, field) + 1e-12, None):
         (found,) = inexact_totals(summary.model_copy(update={field: wrong}), runs)
@@ -118,7 +117,7 @@ def test_every_page_of_runs_is_read(settings: Settings) -> None:
         return httpx.Response(200, content=page.model_dump_json())
 
     with Client(settings, transport=httpx.MockTransport(answer)) as client:
-        assert [run.run_id for run in all_runs(client)] == [report.run_id for report in reports]
+        assert [run.run_id for run in client.all_runs()] == [report.run_id for report in reports]
 
 
 def fields(report: RunReport) -> dict[str, Any]:

@@ -28,7 +28,6 @@ from carbon.client import Client
 from carbon.errors import CarbonError
 from trainers.children import Child
 from trainers.results import (
-    all_runs,
     explain_energy,
     explain_speedup,
     inexact_totals,
@@ -220,7 +219,7 @@ def show(client: Client, study: str, console: Console) -> bool:
     console.print(explain_speedup(points))
     console.print(explain_energy(runs))
 
-    everything = list(all_runs(client))
+    everything = list(client.all_runs())
     of_project = [run for run in everything if run.project == PROJECT]
     wrong = inexact_totals(client.summary(), everything)
     wrong += inexact_totals(client.summary(PROJECT), of_project)

@@ -1,7 +1,7 @@
 """What the API says of a study: its table, what its energies are, whether its totals are exact."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 from rich import box
@@ -47,17 +47,6 @@ def wait_for_runs(
                 f"after {timeout_s:.0f} s; `carbon sync` delivers those that wait in the spool"
             )
         time.sleep(POLL_INTERVAL_S)
-
-
-def all_runs(client: Client, project: str | None = None) -> Iterator[RunFields]:
-    """Yield every run, of one project or of all, page by page."""
-    cursor: str | None = None
-    while True:
-        page = client.runs(project=project, limit=500, cursor=cursor)
-        yield from page.items
-        cursor = page.next_cursor
-        if cursor is None:
-            return
 
 
 def study_table(points: Sequence[TradeoffPoint], runs: Sequence[RunFields], title: str) -> Table:

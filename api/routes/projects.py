@@ -1,15 +1,21 @@
 """`/v1/projects`: the projects, and what one of them adds up to."""
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import BaseModel, Field
+from pydantic_core import to_json
 from starlette.convertors import Convertor, register_url_convertor
 
-from api import runs, summaries
+from api import cursors, runs, summaries
+from api.cursors import microseconds
 from api.db import Database
+from api.etags import tagged
 from api.problems import ProblemError, cut
 from carbon.analysis.tradeoff import tradeoff
-from carbon.schema import Name, ProjectTotals, Summary, Tradeoff
+from carbon.schema import Name, ProjectPage, StudyPage, Summary, Totals, Tradeoff
+
+T = TypeVar("T", bound=Totals)
 
 router = APIRouter(prefix="/projects", tags=["projects"])
 
@@ -35,11 +41,38 @@ register_url_convertor("project", _ProjectConvertor())
 ProjectName = Annotated[Name, Path(description="Percent-encoded; a slash is %2F.")]
 
 
-@router.get("")
-def list_projects(database: Database) -> list[ProjectTotals]:
+class PageQuery(BaseModel, extra="forbid"):
+    """Which part of a list is asked for."""
+
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    cursor: Annotated[str | None, Field(description="`next_cursor` of the page before.")] = None
+
+
+@router.get("", response_model=ProjectPage)
+def list_projects(
+    request: Request, database: Database, query: Annotated[PageQuery, Query()]
+) -> Response:
     """List the projects with their totals, the one with the newest run first."""
     with database.begin() as connection:
-        return summaries.projects(connection)
+        lines = summaries.projects(connection)
+    items, next_cursor = _part(lines, "project", query, "projects")
+    return tagged(request, to_json(ProjectPage(items=items, next_cursor=next_cursor)))
+
+
+@router.get("/{project:project}/studies", response_model=StudyPage)
+def list_studies(
+    request: Request,
+    project: ProjectName,
+    database: Database,
+    query: Annotated[PageQuery, Query()],
+) -> Response:
+    """List a project's studies with their totals, the one with the newest run first."""
+    with database.begin() as connection:
+        if not runs.has_project(connection, project):
+            raise _unknown(project)
+        lines = summaries.studies(connection, project)
+    items, next_cursor = _part(lines, "study", query, ["studies", project])
+    return tagged(request, to_json(StudyPage(items=items, next_cursor=next_cursor)))
 
 
 @router.get("/{project:project}/summary")
@@ -60,6 +93,31 @@ def project_tradeoff(project: ProjectName, database: Database) -> Tradeoff:
             raise _unknown(project)
         compared = runs.comparable(connection, project)
     return tradeoff(project, compared)
+
+
+def _part(
+    lines: list[T], name: str, query: PageQuery, listed: object
+) -> tuple[list[T], str | None]:
+    """Return the lines of a page, and the cursor of the next if there is one.
+
+    Args:
+        lines: all of them, the newest first and then by name.
+        name: the field that holds a line's name.
+        query: where the page begins and how long it is.
+        listed: what tells the list from others, for cursors.
+    """
+
+    def place(line: T) -> tuple[int, str]:
+        assert line.last_run_at is not None  # It is listed because it has a run.
+        return -microseconds(line.last_run_at), getattr(line, name)
+
+    if query.cursor is not None:
+        after = cursors.decode(query.cursor, listed, ((int,), (str,)))
+        lines = [line for line in lines if place(line) > tuple(after)]
+    items = lines[: query.limit]
+    if len(items) == len(lines):
+        return items, None
+    return items, cursors.encode(place(items[-1]), listed)
 
 
 def _unknown(project: str) -> ProblemError:

@@ -1,38 +1,99 @@
 """`/v1/runs`: listing runs, and reading one."""
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import AfterValidator, BaseModel, Field
+from pydantic_core import to_json
 
 from api import runs
-from api.cursors import Cursor
 from api.db import Database
+from api.etags import etag_of, is_held, tagged, tagged_with, unchanged
+from api.filters import RunFilters
+from api.formats import MEDIA_TYPES, chosen, streamed
+from api.listing import FIELDS, Listing, Order, chunks, page
 from api.problems import ProblemError
-from carbon.schema import Name, RunPage, RunReport, Status, Strategy
+from api.tabular import columns_of
+from carbon.schema import EpochReport, RunFields, RunPage, RunReport
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
+_FORMS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {MEDIA_TYPES[form]: {} for form in ("csv", "parquet", "jsonl")}}
+}
 
-class RunQuery(BaseModel, extra="forbid"):
-    """Which runs are asked for; a misspelt filter is refused, not ignored."""
+_PAGE_LENGTH = 100
 
-    project: Name | None = None
-    study: Name | None = None
-    strategy: Strategy | None = None
-    status: Status | None = None
-    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+
+_Sort = Literal[
+    "-started_at",
+    "started_at",
+    "-duration_s",
+    "duration_s",
+    "-energy_kwh",
+    "energy_kwh",
+    "-emissions_kg",
+    "emissions_kg",
+]
+
+
+def _known_fields(text: str) -> str:
+    unknown = [name for name in text.split(",") if name not in FIELDS]
+    if unknown:
+        raise ValueError(
+            f"there is no field {', '.join(map(repr, unknown))}; those of a run in a list are "
+            f"{', '.join(FIELDS)}"
+        )
+    return text
+
+
+class RunQuery(RunFilters):
+    """Which runs are asked for, in which order and form."""
+
+    sort: Annotated[
+        _Sort, Field(description="`-` is descending. Runs without the value come last.")
+    ] = "-started_at"
+    fields: Annotated[
+        str,
+        AfterValidator(_known_fields),
+        Field(description="The fields wanted, separated by commas; all where it is left out."),
+    ] = ",".join(FIELDS)
+    limit: Annotated[
+        int | None,
+        Field(ge=1, le=1000, description="Of a page 100 by default, of a file all runs."),
+    ] = None
     cursor: Annotated[str | None, Field(description="`next_cursor` of the page before.")] = None
+    format: Annotated[
+        str | None, Field(description="json, csv, parquet or jsonl; wins over `Accept`.")
+    ] = None
+
+    def listing(self) -> Listing:
+        """Return the list that is asked for."""
+        return Listing(self, Order(self.sort.removeprefix("-"), self.sort.startswith("-")))
 
 
-@router.get("")
-def list_runs(database: Database, query: Annotated[RunQuery, Query()]) -> RunPage:
-    """List runs, newest first, without their nodes and epochs."""
-    filters = query.model_dump(include={"project", "study", "strategy", "status"})
-    after = None if query.cursor is None else Cursor.decode(query.cursor)
+@router.get("", response_model=RunPage, responses=_FORMS)
+def list_runs(
+    request: Request, database: Database, query: Annotated[RunQuery, Query()]
+) -> Response:
+    """List runs without their nodes and epochs: a page of them as JSON, all of them as a file.
+
+    CSV, Parquet and JSON lines are streamed and hold every run that is asked for, unless `limit`
+    says otherwise. A run that is corrected meanwhile is in there as it was when its part was read;
+    newest first, a run that arrives meanwhile is not.
+    """
+    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
+    fields = tuple(dict.fromkeys(query.fields.split(",")))
+    listing = query.listing()
+    if form != "json":
+        rows = chunks(database, listing, fields, query.limit, query.cursor)
+        return streamed(form, columns_of(RunFields, fields), rows, "runs")
     with database.begin() as connection:
-        return runs.page(connection, filters, query.limit, after)
+        items, next_cursor = page(
+            connection, listing, fields, query.limit or _PAGE_LENGTH, query.cursor
+        )
+    return tagged(request, to_json({"items": items, "next_cursor": next_cursor}))
 
 
 class ReportQuery(BaseModel, extra="forbid"):
@@ -43,15 +104,51 @@ class ReportQuery(BaseModel, extra="forbid"):
     ] = True
 
 
-@router.get("/{run_id}")
-def get_run(run_id: UUID, database: Database, query: Annotated[ReportQuery, Query()]) -> RunReport:
+@router.get("/{run_id}", response_model=RunReport)
+def get_run(
+    request: Request, run_id: UUID, database: Database, query: Annotated[ReportQuery, Query()]
+) -> Response:
     """Read a run's report as it was delivered: it can be PUT to another server unchanged.
 
     Of a run that several nodes reported, it is what their shares make together. With
     `series=false` it is smaller, by what was recorded over time: that is then lost elsewhere.
     """
     with database.begin() as connection:
+        version = runs.version(connection, run_id)
+        if version is None:
+            raise _unknown(run_id)
+        etag = etag_of(version + str(query.series).encode())
+        if is_held(request, etag):
+            return unchanged(etag)
         report = runs.find(connection, run_id, with_series=query.series)
     if report is None:
-        raise ProblemError(404, f"there is no run {run_id} in this ledger")
-    return report
+        raise _unknown(run_id)
+    return tagged_with(etag, report.model_dump_json().encode())
+
+
+class EpochQuery(BaseModel, extra="forbid"):
+    """In which form the epochs are asked for."""
+
+    format: Annotated[
+        str | None, Field(description="json, csv, parquet or jsonl; wins over `Accept`.")
+    ] = None
+
+
+@router.get("/{run_id}/epochs", response_model=list[EpochReport], responses=_FORMS)
+def get_epochs(
+    request: Request, run_id: UUID, database: Database, query: Annotated[EpochQuery, Query()]
+) -> Response:
+    """Read a run's epochs, as a list or as a file."""
+    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
+    with database.begin() as connection:
+        epochs = runs.epochs(connection, run_id)
+    if epochs is None:
+        raise _unknown(run_id)
+    if form == "json":
+        return tagged(request, to_json(epochs))
+    columns = columns_of(EpochReport, EpochReport.model_fields)
+    return streamed(form, columns, [epochs], f"epochs-{run_id}")
+
+
+def _unknown(run_id: UUID) -> ProblemError:
+    return ProblemError(404, f"there is no run {run_id} in this ledger")

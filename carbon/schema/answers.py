@@ -36,7 +36,7 @@ class BatchAnswer(Wire):
 
 
 class RunPage(Wire):
-    """One page of runs, newest first."""
+    """One page of runs, newest first unless asked for otherwise."""
 
     items: list[RunFields]
     next_cursor: str | None = None
@@ -72,6 +72,27 @@ class ProjectTotals(Totals):
     """One project's line in the list of projects."""
 
     project: str
+
+
+class ProjectPage(Wire):
+    """One page of projects, the most recently used first."""
+
+    items: list[ProjectTotals]
+    next_cursor: str | None = None
+
+
+class StudyTotals(Totals):
+    """One study's line in the list of a project's studies."""
+
+    project: str
+    study: str
+
+
+class StudyPage(Wire):
+    """One page of a project's studies, the most recently used first."""
+
+    items: list[StudyTotals]
+    next_cursor: str | None = None
 
 
 class PlaceTotals(Totals):

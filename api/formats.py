@@ -1,0 +1,80 @@
+"""The forms in which a table can be had, and which of them a request wants."""
+
+from collections.abc import Iterable
+from itertools import chain
+
+from fastapi import Response
+from fastapi.responses import StreamingResponse
+
+from api.problems import ProblemError, cut
+from api.tabular import Kind, Rows, written
+
+MEDIA_TYPES = {
+    "json": "application/json",
+    "jsonl": "application/x-ndjson",
+    "csv": "text/csv",
+    "parquet": "application/vnd.apache.parquet",
+}
+
+
+def chosen(named: str | None, accept: str | None, offered: Iterable[str]) -> str:
+    """Return the format that `?format=` names, else the one of `offered` that `Accept` ranks first.
+
+    Of equal rank it is the first one offered, which is also what a request gets that has no wish
+    (RFC 9110, section 12.5.1).
+
+    Raises:
+        ProblemError: 406, no format that is offered is acceptable.
+    """
+    formats = list(offered)
+    if named is not None:
+        if named not in formats:
+            raise _unacceptable(f"format {cut(named)!r}", formats)
+        return named
+    if not accept:
+        return formats[0]
+    best = max(formats, key=lambda name: _quality(MEDIA_TYPES[name], accept))
+    if not _quality(MEDIA_TYPES[best], accept):
+        raise _unacceptable(f"anything that is `Accept: {cut(accept)}`", formats)
+    return best
+
+
+def streamed(form: str, columns: dict[str, Kind], chunks: Iterable[Rows], name: str) -> Response:
+    """Return a table as a file that is written while it is sent.
+
+    What fails with the first chunk, such as a cursor of another list, fails here and is a problem
+    document. After that the connection is cut, so that no part is taken for the whole.
+    """
+    parts = written(form, columns, chunks)
+    first = next(parts, b"")
+    return StreamingResponse(
+        chain([first], parts),
+        media_type=MEDIA_TYPES[form],
+        headers={"Content-Disposition": f'attachment; filename="{name}.{form}"', "Vary": "Accept"},
+    )
+
+
+def _quality(media_type: str, accept: str) -> float:
+    """Return how welcome a media type is, 0 to 1: the most specific range that fits says it."""
+    found: tuple[int, float] = (-1, 0.0)
+    for part in accept.split(","):
+        wanted, *parameters = (text.strip().lower() for text in part.split(";"))
+        ranges = ["*/*", f"{media_type.partition('/')[0]}/*", media_type]
+        if wanted in ranges:
+            found = max(found, (ranges.index(wanted), _weight(parameters)))
+    return found[1]
+
+
+def _weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        if parameter.startswith("q="):
+            try:
+                return min(max(float(parameter[2:]), 0.0), 1.0)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def _unacceptable(wish: str, formats: list[str]) -> ProblemError:
+    listed = ", ".join(f"{name} ({MEDIA_TYPES[name]})" for name in formats)
+    return ProblemError(406, f"there is no {wish} here, but {listed}; ask with ?format= or Accept")
