@@ -1,0 +1,66 @@
+"""Files of what the API exports: whole or not there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from carbon.client import Client
+from carbon.errors import ApiUnreachableError, UsageError
+from carbon.exporting import write
+from tests.factories import make_report
+from tests.fixtures.api import LiveApi
+from tests.test_carbon_cli import Env, carbon, is_one_line
+
+
+def cut_short() -> Iterator[bytes]:
+    yield b"run_id\r\n"
+    raise ApiUnreachableError("gone")
+
+
+def test_a_file_is_replaced_when_all_of_it_is_there(tmp_path: Path) -> None:
+    output = tmp_path / "runs.csv"
+    write([b"a", b"b"], output)
+    assert output.read_bytes() == b"ab"
+    with pytest.raises(ApiUnreachableError):
+        write(cut_short(), output)
+    assert output.read_bytes() == b"ab"
+    write([b"c"], output)
+    assert output.read_bytes() == b"c"
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_what_is_no_file_is_written_to_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "null"
+    pipe.symlink_to("/dev/null")
+    write([b"a"], pipe)
+    assert pipe.is_char_device()
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"none/runs\.csv cannot be written: No such file"):
+        write([b"a"], tmp_path / "none" / "runs.csv")
+
+
+def test_the_command_exports_what_is_asked_for(
+    tracked_env: Env, live_api: LiveApi, tmp_path: Path
+) -> None:
+    env = tracked_env | {"CARBON_API_URL": live_api.url}
+    with Client(live_api.settings) as client:
+        kept = make_report(project="p", tags={"owner": "ann"})
+        for report in (kept, make_report(project="p"), make_report(project="q")):
+            client.put_run(report)
+    output = tmp_path / "runs.csv"
+    done = carbon("export", "--project", "p", "--tag", "owner:ann", "-o", str(output), env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = output.read_text().splitlines()
+    assert len(lines) == 2
+    assert str(kept.run_id) in lines[1]
+    done = carbon("export", "--format", "jsonl", env=env)
+    assert done.stdout.count("\n") == 3
+    done = carbon("export", "--since", "yesterday", "-o", str(tmp_path / "no.csv"), env=env)
+    assert done.returncode == 1
+    assert is_one_line(done.stderr)
+    assert "since" in done.stderr
+    assert not (tmp_path / "no.csv").exists()
+    assert carbon("export", "--format", "xml", env=env).returncode == 2
