@@ -29,6 +29,9 @@ FIELDS = tuple(RunFields.model_fields)
 FEW = 5000
 """How many runs are looked up and sorted for one page at most."""
 
+FEW_BY_TIME = 1000
+"""The same for lists in order of time, where going through an index is the cheaper."""
+
 CHUNK = 1000
 """How many runs of a file are read at once."""
 
@@ -214,13 +217,14 @@ class _Stretch:
 
 
 def _rare(connection: Connection, filters: Sequence[Filter], order: Order) -> Filter | None:
-    """Return a filter that at most `FEW` runs pass, where that is of use."""
+    """Return a filter that few runs pass, where that is of use."""
     if order.is_by_time and len(filters) == 1 and isinstance(filters[0], Among):
         return None
+    few = FEW_BY_TIME if order.is_by_time else FEW
     for each in filters:
-        some = select(literal(1)).select_from(each.source).where(each.found()).limit(FEW + 1)
+        some = select(literal(1)).select_from(each.source).where(each.found()).limit(few + 1)
         counted = select(func.count()).select_from(some.subquery())
-        if connection.execute(counted).scalar_one() <= FEW:
+        if connection.execute(counted).scalar_one() <= few:
             return each
     return None
 

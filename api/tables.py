@@ -33,10 +33,10 @@ class RunRow(RunFields, SQLModel, table=True):  # type: ignore[misc] # two pydan
         Index("runs_by_status", "status", "started_at", "run_id"),
         Index("runs_by_country", "country_iso_code", "started_at", "run_id"),
         Index("runs_by_region", "region", "started_at", "run_id"),
-        # For sorting; the project beside it lets one project's runs be picked from the index alone.
-        Index("runs_by_energy", "energy_kwh", "run_id", "project"),
-        Index("runs_by_emissions", "emissions_kg", "run_id", "project"),
-        Index("runs_by_duration", "duration_s", "run_id", "project"),
+        # For sorting; what stands beside it lets runs be picked from the index alone.
+        Index("runs_by_energy", "energy_kwh", "run_id", "project", "emissions_kg", "duration_s"),
+        Index("runs_by_emissions", "emissions_kg", "run_id", "project", "energy_kwh", "duration_s"),
+        Index("runs_by_duration", "duration_s", "run_id", "project", "energy_kwh", "emissions_kg"),
         # For ranges of these, newest first.
         Index("runs_by_time_with_amounts", "started_at", "run_id", *_AMOUNTS),
     )
