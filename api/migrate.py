@@ -15,6 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
+from api import derived
 from api.database_urls import shown
 from api.engine import BEGIN, WAY_OUT
 from api.tables import RUNS
@@ -26,10 +27,14 @@ _ADVISORY_LOCK = int.from_bytes(b"ledger")
 
 @dataclass(frozen=True)
 class Step:
-    """One migration: its revision, and what it is about."""
+    """One migration: its revision, and what it is about.
+
+    `is_filled_afterwards` tells that it makes room for what follows from the runs.
+    """
 
     revision: str
     title: str
+    is_filled_afterwards: bool
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,8 @@ def upgrade(engine: Engine) -> Upgrade:
         _require_known(engine, schema)
         if schema.missing:
             command.upgrade(config(connection), "head")
+            if not schema.is_empty and any(step.is_filled_afterwards for step in schema.missing):
+                derived.fill(connection)
     return Upgrade(schema.is_empty, head(), schema.missing)
 
 
@@ -141,7 +148,10 @@ def _schema_of(connection: Connection) -> _Schema:
 
 
 def _steps(newest_first: list[Script]) -> tuple[Step, ...]:
-    return tuple(Step(script.revision, script.doc) for script in reversed(newest_first))
+    return tuple(
+        Step(script.revision, script.doc, getattr(script.module, "IS_FILLED_AFTERWARDS", False))
+        for script in reversed(newest_first)
+    )
 
 
 def _require_known(engine: Engine, schema: _Schema) -> None:

@@ -16,8 +16,8 @@ from uuid import UUID
 from sqlalchemy import delete, insert, text
 
 from api.db import open_database
-from api.shares import row_of
 from api.tables import RUNS
+from api.writing import row_of
 from carbon.run_id import uuid7
 from carbon.schema import DeviceReport, EpochReport, NodeReport, RunReport
 

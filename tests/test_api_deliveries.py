@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
-from api import verify
+from api import derived
 from carbon.run_id import new_run_id
 from carbon.schema import MAX_BATCH, RunReport
 from tests.factories import make_report
@@ -24,7 +24,7 @@ def batch(client: TestClient, *items: Any) -> list[dict[str, Any]]:
 def sums_are_right(client: TestClient) -> bool:
     engine: Engine = client.app.state.engine  # type: ignore[attr-defined]
     with engine.begin() as connection:
-        return verify.differences(connection) == []
+        return derived.differences(connection) == []
 
 
 def test_each_report_of_a_batch_has_its_result_in_order(api_client: TestClient) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import inspect, text
 from sqlmodel import SQLModel
 from starlette.testclient import TestClient
 
-from api import administration, migrate
+from api import administration, derived, migrate
 from api.app import create_app
 from api.db import open_database
 from api.engine import engine_of
@@ -25,8 +25,28 @@ REPORT = make_report()
 PATH = f"/v1/runs/{REPORT.run_id}"
 BODY = REPORT.model_dump_json()
 
-# What the versions before migrations did not have yet, the last of them first.
-UNSTAMPED = ("DROP TABLE alembic_version",)
+# What earlier versions did not have yet, the last of them first.
+AT_0001 = (
+    "UPDATE alembic_version SET version_num = '0001'",
+    "DROP TABLE totals",
+    "DROP TABLE days",
+    "DROP TABLE run_labels",
+    *(
+        f"DROP INDEX runs_by_{what}"
+        for what in (
+            "country",
+            "region",
+            "energy",
+            "emissions",
+            "duration",
+            "time_with_amounts",
+        )
+    ),
+    "ALTER TABLE runs DROP COLUMN labels",
+    'ALTER TABLE runs DROP COLUMN "user"',
+    "CREATE INDEX runs_by_time ON runs (started_at, run_id)",
+)
+UNSTAMPED = (*AT_0001, "DROP TABLE alembic_version")
 WITHOUT_SHARES = (
     *UNSTAMPED,
     "DROP TABLE shares",
@@ -36,7 +56,7 @@ WITHOUT_SHARES = (
 )
 WITHOUT_SERIES = (*WITHOUT_SHARES, "DROP TABLE series")
 WITHOUT_IDLE = (*WITHOUT_SERIES, "ALTER TABLE runs DROP COLUMN idle_energy_kwh")
-EARLIER = [UNSTAMPED, WITHOUT_SHARES, WITHOUT_SERIES, WITHOUT_IDLE]
+EARLIER = [AT_0001, UNSTAMPED, WITHOUT_SHARES, WITHOUT_SERIES, WITHOUT_IDLE]
 
 
 def alter(url: str, statements: Iterable[str]) -> None:
@@ -77,7 +97,7 @@ def test_the_migrations_come_to_what_the_tables_say(ledgers: Ledgers) -> None:
     with engine.begin() as connection:
         context = MigrationContext.configure(connection, opts=compared)
         assert compare_metadata(context, SQLModel.metadata) == []
-        connection.execute(text("DROP INDEX runs_by_time"))
+        connection.execute(text("DROP INDEX runs_by_study"))
         connection.execute(text("ALTER TABLE runs DROP COLUMN name"))
         assert len(compare_metadata(context, SQLModel.metadata)) == 2
     engine.dispose()
@@ -142,14 +162,20 @@ def test_an_earlier_ledger_is_refused_until_it_is_upgraded_and_keeps_its_runs(
     assert tables(url) == held, "it is not for a server to change it"
 
     assert administration.main(["upgrade", "--database", url]) == 0
-    first, last = capsys.readouterr().out.splitlines()
-    assert first == "0001  Runs, shares and series."
-    assert last.endswith("is upgraded to 0001")
+    *steps, last = capsys.readouterr().out.splitlines()
+    done = [
+        "0001  Runs, shares and series.",
+        "0002  Sums and labels beside the runs.",
+    ]
+    assert steps == (done[1:] if statements is AT_0001 else done)
+    assert last.endswith(f"is upgraded to {migrate.head()}")
     assert administration.main(["upgrade", "--database", url]) == 0
-    assert capsys.readouterr().out.endswith("is up to date, at 0001\n")
+    assert capsys.readouterr().out.endswith(f"is up to date, at {migrate.head()}\n")
 
-    with TestClient(create_app(ledgers.settings())) as client:
+    with TestClient(app := create_app(ledgers.settings())) as client:
         assert client.get(PATH).text == BODY
+        with app.state.engine.begin() as connection:
+            assert derived.differences(connection) == []
         assert client.put(PATH, content=BODY).status_code == 200
         # What the earlier one had no place for has one now.
         share = REPORT.model_copy(update={"reporter": "another", "nodes": []})
@@ -209,8 +235,8 @@ def test_an_upgrade_can_be_run_by_several_at_once(ledgers: Ledgers) -> None:
     said = [process.communicate(timeout=60)[0].splitlines()[-1] for process in running]
     assert [process.returncode for process in running] == [0, 0]
     assert sorted(line.split(" is ")[1] for line in said) == [
-        "up to date, at 0001",
-        "upgraded to 0001",
+        f"up to date, at {migrate.head()}",
+        f"upgraded to {migrate.head()}",
     ]
 
 
@@ -236,7 +262,8 @@ def test_a_later_ledger_is_refused_by_every_command(
     later = ("UPDATE alembic_version SET version_num = '9999'",)
     url = made_by_an_earlier_version(ledgers, later)
     held = tables(url)
-    way_out = "its schema is 9999, and .* knows none after 0001; run `pip install --upgrade"
+    known = f"knows none after {migrate.head()}"
+    way_out = f"its schema is 9999, and .* {known}; run `pip install --upgrade"
     with pytest.raises(SettingsError, match=way_out):
         create_app(ledgers.settings())
     assert administration.main(["upgrade", "--database", url]) == 1
@@ -261,7 +288,9 @@ def test_an_upgrade_of_nothing_makes_a_ledger(
 ) -> None:
     url = ledgers.empty_url()
     assert administration.main(["upgrade", "--database", url]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].endswith("is a ledger now, at 0001")
+    assert (
+        capsys.readouterr().out.splitlines()[-1].endswith(f"is a ledger now, at {migrate.head()}")
+    )
     open_database(url).dispose()
 
 

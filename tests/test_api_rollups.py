@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, delete, insert, select, update
 from sqlmodel import SQLModel
 from starlette.testclient import TestClient
 
-from api import reports, verify
+from api import derived, reports
 from api.db import open_database, writing
 from api.heartbeats import Patience, mark_lost
 from api.summaries import projects, summary
@@ -45,7 +45,7 @@ fields = st.fixed_dictionaries(
 
 def problems(engine: Engine) -> list[str]:
     with engine.begin() as connection:
-        return verify.differences(connection)
+        return derived.differences(connection)
 
 
 class Ledger(RuleBasedStateMachine):
@@ -161,7 +161,7 @@ def test_what_is_wrong_is_named_and_mended(engine: Engine) -> None:
         "is missing",
     ]
     with writing(engine) as connection:
-        verify.fill(connection)
+        derived.fill(connection)
     assert problems(engine) == []
 
 
