@@ -85,7 +85,7 @@ def test_projects_stand_as_in_the_ledger_and_the_unknown_is_absent(api_client: T
     put(api_client, make_report(project="a", cpu_energy_kwh=None, ram_energy_kwh=None))
     put(api_client, make_report(project="b", cpu_energy_kwh=None, ram_energy_kwh=None))
     found = samples(api_client)
-    listed = {line["project"]: line for line in api_client.get("/v1/projects").json()}
+    listed = {line["project"]: line for line in api_client.get("/v1/projects").json()["items"]}
     for name, field in (
         ("carbon_project_runs", "runs"),
         ("carbon_project_runs_without_energy", "runs_without_energy"),

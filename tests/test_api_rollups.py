@@ -176,4 +176,4 @@ def test_a_summary_reads_no_run_but_the_last(
     with writing(engine) as connection:
         connection.execute(delete(RUNS))
     assert api_client.get("/v1/summary").json()["runs"] == 2
-    assert [line["runs"] for line in api_client.get("/v1/projects").json()] == [1, 1]
+    assert [line["runs"] for line in api_client.get("/v1/projects").json()["items"]] == [1, 1]

@@ -68,7 +68,7 @@ def test_an_empty_ledger_has_no_runs_and_unknown_energy(api_client: TestClient) 
         equivalents=[],
         last_run_equivalents=[],
     )
-    assert api_client.get("/v1/projects").json() == []
+    assert api_client.get("/v1/projects").json() == {"items": [], "next_cursor": None}
 
 
 def test_failed_and_interrupted_runs_count_too(api_client: TestClient) -> None:
@@ -230,7 +230,8 @@ def test_totals_are_the_decimal_sum_of_the_runs(
     for field, expected in sums.items():
         value = getattr(total, field)
         assert (None if value is None else Decimal(repr(value))) == expected, field
-    (line,) = [line for line in ledger.get("/v1/projects").json() if line["project"] == project]
+    listed = ledger.get("/v1/projects", params={"limit": 1000}).json()["items"]
+    (line,) = [line for line in listed if line["project"] == project]
     assert {field: line[field] for field in SUMMED} == {
         field: getattr(total, field) for field in SUMMED
     }
