@@ -113,6 +113,12 @@ def head() -> str:
     return found
 
 
+def revision_of(connection: Connection) -> str | None:
+    """Return the revision of a database's schema, None where it has none."""
+    revision: str | None = MigrationContext.configure(connection).get_current_revision()
+    return revision
+
+
 def config(connection: Connection | None = None) -> Config:
     """Return what Alembic has to know: where the migrations are, and in whose transaction."""
     options = Config(attributes={"connection": connection})
@@ -136,7 +142,7 @@ def _alone(engine: Engine) -> Iterator[Connection]:
 
 
 def _schema_of(connection: Connection) -> _Schema:
-    revision = MigrationContext.configure(connection).get_current_revision()
+    revision = revision_of(connection)
     scripts = list(_scripts().walk_revisions())  # The newest first.
     revisions = [script.revision for script in scripts]
     if revision is None:

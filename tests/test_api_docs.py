@@ -23,7 +23,9 @@ def test_the_schema_names_every_route_and_the_reports_fields(api_client: TestCli
     assert {
         (method, path) for path, methods in document["paths"].items() for method in methods
     } == {
+        ("post", "/v1/runs/batch"),
         ("put", "/v1/runs/{run_id}"),
+        ("delete", "/v1/runs/{run_id}"),
         ("get", "/v1/runs/{run_id}"),
         ("get", "/v1/runs/{run_id}/epochs"),
         ("get", "/v1/runs"),

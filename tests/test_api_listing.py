@@ -229,6 +229,8 @@ def test_a_page_is_one_stretch_of_an_index(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """No page sorts, nor reads the table from its beginning, however many runs pass a filter."""
+    if filled_app.state.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL plans by its statistics, and reads small tables whole")
     for name in ("FEW", "FEW_BY_TIME"):
         monkeypatch.setattr(listing, name, 0)
     first = page(filled, **query, limit=2)

@@ -108,7 +108,7 @@ def test_what_a_thread_of_the_request_logs_has_its_id(
     api_app: FastAPI, api_client: TestClient, lines: list[str]
 ) -> None:
     with api_app.state.engine.begin() as connection:
-        connection.exec_driver_sql("DROP TABLE runs")
+        connection.exec_driver_sql("DROP TABLE totals")
     answer = api_client.get("/v1/summary")
     assert answer.status_code == 503
     told = json.loads(lines[0])

@@ -127,7 +127,7 @@ def test_without_a_database_the_service_still_tells_of_itself(
 ) -> None:
     put(api_client, make_report(project="a"))
     with api_app.state.engine.begin() as connection:
-        connection.execute(text("DROP TABLE runs"))
+        connection.execute(text("DROP TABLE totals"))
     found = samples(api_client)
     assert of(found, "carbon_database_up") == 0
     assert of(found, "carbon_reports_stored_total", outcome="created") == 1

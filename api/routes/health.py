@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request
 from sqlalchemy import select
 from sqlmodel import SQLModel
 
+from api import migrate
 from api.db import Database
 from api.problems import ProblemError
 from carbon.schema import SCHEMA_VERSION, Health
@@ -25,10 +26,17 @@ async def health() -> Health:
 
 @router.get("/readyz")
 def readiness(request: Request, database: Database) -> Health:
-    """Answer 200 where the ledger can be read and has every column, else 503 with the reason."""
+    """Answer 200 where the ledger can be read and is of this version, else 503 with the reason."""
     if request.app.state.is_stopping:
         raise ProblemError(503, "the server is shutting down; ask another one")
     with database.begin() as connection:
+        revision = migrate.revision_of(connection)
+        if revision != migrate.head():
+            raise ProblemError(
+                503,
+                f"the ledger's schema is {revision} by now, and this server works with "
+                f"{migrate.head()}; start the version that fits",
+            )
         for table in SQLModel.metadata.sorted_tables:
             connection.execute(select(table).limit(0))
     return _HEALTHY
