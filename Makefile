@@ -3,6 +3,7 @@
 # make test         lint, types and every test
 # make bench        measure ours and the peers side by side, in about twenty minutes
 # make bench ARGS="--quick --only latency"
+# make bench-ledger measure the ledger's server, on both databases; fills a million runs the first time
 # make migration TITLE="add budgets"
 #                   write the step from the ledger's last schema to the tables as they are
 # make format       put the code into its canonical form
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types check format migration bench browser openmpi constraints clean
+.PHONY: demo test lint types check format migration bench bench-ledger browser openmpi constraints clean
 
 demo: $(VENV)/.all
 	@$(BIN)/python -m trainers.demo $(if $(ONCE),--once)
@@ -41,6 +42,9 @@ migration: $(VENV)/.dev
 # Wants a quiet machine. Every tool has an environment of its own in .bench.
 bench: $(VENV)/.dev
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-ledger: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.ledger $(ARGS)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'

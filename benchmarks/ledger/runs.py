@@ -1,6 +1,6 @@
 """A ledger of very many runs, as a laboratory has after some years: made up, but of real rows.
 
-`python -m benchmarks.ledger_runs URL --runs 1000000` fills an empty ledger. Every row has the form
+`python -m benchmarks.ledger.runs URL --runs 1000000` fills an empty ledger. Every row has the form
 that the server writes: it is made of a valid report, of which only what differs from run to run is
 replaced.
 """
@@ -13,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, insert, text
+from sqlalchemy import Connection, delete, insert, select, text
 
+from api import rollups
 from api.db import open_database
 from api.tables import RUNS
 from api.writing import row_of
@@ -30,6 +31,7 @@ STATUSES = ("completed",) * 17 + ("failed", "failed", "interrupted")
 PUE = 1.2
 
 _TEMPLATES = 4000
+_SUMMED_TOGETHER = 20_000
 _STRIDE = 1237  # Has no factor in common with their number, so that neighbours differ.
 _NEWEST = datetime(2026, 6, 1, tzinfo=UTC)
 _SPAN = timedelta(days=3 * 365)
@@ -118,7 +120,21 @@ def fill(url: str, runs: int, *, seed: int = 1) -> None:
                 "ORDER BY 1, 2, 3"
             )
         )
+        _sum_up(connection)
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("ANALYZE"))
     engine.dispose()
+
+
+def _sum_up(connection: Connection) -> None:
+    """Add every run to the sums, as the server does."""
+    columns = [RUNS.c[name] for name in rollups.COLUMNS_NEEDED]
+    query = select(RUNS.c.run_id, *columns).order_by(RUNS.c.run_id).limit(_SUMMED_TOGETHER)
+    rows = connection.execute(query).mappings().all()
+    while rows:
+        rollups.apply(connection, [(None, dict(row)) for row in rows])
+        after = query.where(RUNS.c.run_id > rows[-1]["run_id"])
+        rows = connection.execute(after).mappings().all()
 
 
 def _template(chance: random.Random, number: int) -> dict[str, Any]:

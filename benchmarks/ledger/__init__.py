@@ -1,0 +1,1 @@
+"""How quick the ledger's server is: taking reports in, and answering from very many runs."""
