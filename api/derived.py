@@ -1,80 +1,146 @@
 """What follows from the runs and is kept beside them, labels and sums: making and checking it."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime
 from hashlib import blake2b
+from heapq import merge
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, delete, select, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    literal,
+    select,
+    tuple_,
+    update,
+)
 
 from api import labels
 from api.rollups import COLUMNS_NEEDED, Change, Key, Run, apply, changes_of
+from api.sums import EXTREMES, extreme_of
 from api.tables import DAYS, LABELS, RUNS, TOTALS
 from api.writing import REPORT_COLUMNS
 from carbon.schema import RunReport
 
+DERIVED = (LABELS, DAYS, TOTALS)
+"""The tables of which every row follows from the runs."""
+
 _READ_TOGETHER = 1000
+
+_RELABEL = update(RUNS).where(RUNS.c.run_id == bindparam("this_run"))
+
+_Sums = dict[str, Any]
 
 
 def fill(connection: Connection) -> None:
     """Make all of it anew, in a transaction in which nobody else writes."""
-    for table in (LABELS, DAYS, TOTALS):
+    for table in DERIVED:
         connection.execute(delete(table))
     for rows in _all_runs(connection):
-        named = []
         for row in rows:
             row["labels"] = labels.labels_of(_report_of(row))
-            this_run = RUNS.c.run_id == row["run_id"]
-            connection.execute(update(RUNS).where(this_run).values(labels=row["labels"]))
-            named.append((row["run_id"], None, row))
-        labels.follow(connection, named)
+        relabelled = [{"this_run": row["run_id"], "labels": row["labels"]} for row in rows]
+        connection.execute(_RELABEL, relabelled)
+        labels.follow(connection, [(row["run_id"], None, row) for row in rows])
         apply(connection, [(None, _counted(row)) for row in rows])
 
 
 def differences(connection: Connection) -> list[str]:
     """Compare it with the runs; return a line for everything that is not what it should be.
 
-    Reads all runs: take a transaction that sees one state of the ledger.
+    Reads all runs, day by day: take a transaction that sees one state of the ledger.
     """
-    expected: dict[str, dict[Key, Change]] = {DAYS.name: {}, TOTALS.name: {}}
-    found = []
+    found: list[str] = []
+    totals: dict[Key, _Sums] = {}
     print_of_labels = 0
-    for rows in _all_runs(connection):
-        for name, changed in changes_of((None, _counted(row)) for row in rows).items():
-            for key, change in changed.items():
-                if key in expected[name]:
-                    expected[name][key].join(change)
-                else:
-                    expected[name][key] = change
-        for row in rows:
-            right = labels.labels_of(_report_of(row))
-            if row["labels"] != right:
-                found.append(f"runs {row['run_id']}: has wrong labels")
-            for label in right:
-                print_of_labels += _fingerprint(label, row["started_at"], row["run_id"])
-    columns = (LABELS.c.label, LABELS.c.started_at, LABELS.c.run_id)
-    held_labels = connection.execution_options(yield_per=_READ_TOGETHER).execute(select(*columns))
-    if sum(_fingerprint(*row) for row in held_labels) != print_of_labels:
+
+    def days_of_runs() -> Iterator[tuple[date, str, dict[Key, _Sums]]]:
+        nonlocal print_of_labels
+        for day, rows in groupby(chain.from_iterable(_all_runs(connection)), key=_day_of):
+            counted = []
+            for row in rows:
+                counted.append((None, _counted(row)))
+                right = labels.labels_of(_report_of(row))
+                if row["labels"] != right:
+                    found.append(f"{RUNS.name} {row['run_id']}: has wrong labels")
+                print_of_labels += sum(
+                    _fingerprint(label, row["started_at"], row["run_id"]) for label in right
+                )
+            changed = changes_of(counted)
+            for key, change in changed[TOTALS.name].items():
+                totals[key] = _joined(totals.get(key), _sums_of(change))
+            yield day, "runs", {k: _sums_of(each) for k, each in changed[DAYS.name].items()}
+
+    wrong_days = []
+    both = merge(days_of_runs(), _days_held(connection), key=itemgetter(0))
+    for _, sides in groupby(both, key=itemgetter(0)):
+        rows = {side: of_day for _, side, of_day in sides}
+        wrong_days += _wrong_sums(DAYS, rows.get("held", {}), rows.get("runs", {}))
+    if _print_of_labels_held(connection) != print_of_labels:
         found.append(f"{LABELS.name}: is not what the runs have")
-    for table in (DAYS, TOTALS):
-        found += _wrong_sums(connection, table, expected[table.name])
-    return found
+    held_totals = _by_key(TOTALS, _streamed(connection, select(TOTALS)))
+    return found + wrong_days + _wrong_sums(TOTALS, held_totals, totals)
 
 
-def _wrong_sums(connection: Connection, table: Table, expected: dict[Key, Change]) -> list[str]:
+def _days_held(connection: Connection) -> Iterator[tuple[date, str, dict[Key, _Sums]]]:
+    query = select(DAYS).order_by(DAYS.c.day)
+    for day, of_day in groupby(_streamed(connection, query), key=itemgetter("day")):
+        yield day, "held", _by_key(DAYS, of_day)
+
+
+def _print_of_labels_held(connection: Connection) -> int:
+    columns = (LABELS.c.label, LABELS.c.started_at, LABELS.c.run_id)
+    held = _streamed(connection, select(*columns))
+    return sum(_fingerprint(row["label"], row["started_at"], row["run_id"]) for row in held)
+
+
+def _streamed(connection: Connection, query: Select[Any]) -> Iterable[RowMapping]:
+    return connection.execute(query, execution_options={"yield_per": _READ_TOGETHER}).mappings()
+
+
+def _wrong_sums(table: Table, held: dict[Key, _Sums], right: dict[Key, _Sums]) -> list[str]:
     found = []
-    for held in connection.execute(select(table)).mappings():
-        key = tuple(held[column.name] for column in table.primary_key)
-        if key not in expected:
+    for key, sums in held.items():
+        if key not in right:
             found.append(f"{table.name} {key}: is of no run")
             continue
-        change = expected.pop(key)
-        right = change.added | change.extremes
-        wrong = [name for name, value in right.items() if held[name] != value]
+        wrong = [name for name, value in right[key].items() if sums[name] != value]
         if wrong:
             found.append(f"{table.name} {key}: has wrong {', '.join(wrong)}")
-    return found + [f"{table.name} {key}: is missing" for key in sorted(expected)]
+    missing = sorted(right.keys() - held.keys())
+    return found + [f"{table.name} {key}: is missing" for key in missing]
+
+
+def _sums_of(change: Change) -> _Sums:
+    return change.added | change.extremes
+
+
+def _joined(one: _Sums | None, other: _Sums) -> _Sums:
+    if one is None:
+        return other
+    return {
+        name: extreme_of(EXTREMES[name][1], (one[name], value))
+        if name in EXTREMES
+        else one[name] + value
+        for name, value in other.items()
+    }
+
+
+def _by_key(table: Table, rows: Iterable[RowMapping]) -> dict[Key, _Sums]:
+    names = table.primary_key.columns.keys()
+    return {tuple(row[name] for name in names): dict(row) for row in rows}
+
+
+def _day_of(row: Mapping[str, Any]) -> date:
+    moment: datetime = row["started_at"]
+    return moment.astimezone(UTC).date()
 
 
 def _fingerprint(label: str, started_at: datetime, run_id: UUID) -> int:
@@ -92,10 +158,12 @@ def _counted(row: dict[str, Any]) -> Run:
 
 
 def _all_runs(connection: Connection) -> Iterator[list[dict[str, Any]]]:
-    """Read every run, some at a time, in the order of their ids: they may change meanwhile."""
-    query = select(*REPORT_COLUMNS, RUNS.c.labels).order_by(RUNS.c.run_id).limit(_READ_TOGETHER)
+    """Read every run, some at a time, in the order of time: they may change meanwhile."""
+    place = RUNS.c.started_at, RUNS.c.run_id
+    query = select(*REPORT_COLUMNS, RUNS.c.labels).order_by(*place).limit(_READ_TOGETHER)
     rows = connection.execute(query).mappings().all()
     while rows:
         yield [dict(row) for row in rows]
-        after = query.where(RUNS.c.run_id > rows[-1]["run_id"])
+        last = [literal(rows[-1][column.name], column.type) for column in place]
+        after = query.where(tuple_(*place) > tuple_(*last))
         rows = connection.execute(after).mappings().all()

@@ -8,13 +8,15 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, delete, insert
+from sqlalchemy import Connection, bindparam, delete, func, select, true
+from sqlalchemy.dialects import postgresql, sqlite
 
-from api.tables import LABELS
+from api.tables import LABELS, RUNS
 from carbon.schema import RunReport
 
 MAX_WORDS = 200
@@ -24,6 +26,9 @@ _LONGEST_WORD = 64
 
 # PostgreSQL's index entries hold at most 2,704 bytes, so a longer label stands for itself by hash.
 _LONGEST_LABEL = 200
+
+# Names of projects, hosts and accelerators are the same in report after report.
+_KEPT = 4096
 
 _Key = tuple[str, datetime, UUID]
 _DELETE = delete(LABELS).where(*(column == bindparam(column.name) for column in LABELS.primary_key))
@@ -65,7 +70,7 @@ def labels_of(report: RunReport) -> list[str]:
         *(tag_label(f"{key}:{value}") for key, value in report.tags.items()),
         *(host_label(node.hostname) for node in report.nodes),
         *(gpu_label(model) for model in models),
-        *(word_label(word) for word in _words_of(report, models)),
+        *_words_of(report, models),
     }
     return sorted(found)
 
@@ -79,20 +84,25 @@ def follow(
     Only the differences are written: the reports of a run that goes on have the same labels.
 
     Args:
-        connection: in the transaction that writes the runs' rows.
+        connection: in the transaction that writes the runs' rows, after it has.
         changes: a run, `labels` and `started_at` of its row as it was, None for a new run, and the
             same as they are from now on, None for a run that is removed.
     """
     gone: set[_Key] = set()
-    added: set[_Key] = set()
+    renamed = []
     for run_id, held, new in changes:
+        if held is None and new is not None:
+            renamed.append(run_id)
+            continue
         before, after = _keys(run_id, held), _keys(run_id, new)
         gone |= before - after
-        added |= after - before
+        if after - before:
+            renamed.append(run_id)
     if gone:
         connection.execute(_DELETE, _parameters(gone))
-    if added:
-        connection.execute(insert(LABELS), _parameters(added))
+    if renamed:
+        statement = _INSERT_MISSING[connection.dialect.name]
+        connection.execute(statement, {"renamed": renamed})
 
 
 def _keys(run_id: UUID, values: Mapping[str, Any] | None) -> set[_Key]:
@@ -105,8 +115,31 @@ def _parameters(keys: set[_Key]) -> list[dict[str, Any]]:
     return [dict(zip(LABELS.primary_key.columns.keys(), key, strict=True)) for key in sorted(keys)]
 
 
-def _words_of(report: RunReport, models: Iterable[str]) -> set[str]:
-    """Return the words of what a user would remember of a run."""
+def _insert_missing(insert: Any, unpack: Any) -> Any:
+    """Return the statement that takes labels over from the rows of runs.
+
+    The database unpacks them by itself: that is several times as quick as to send each label.
+    """
+    unpacked = unpack(RUNS.c.labels).table_valued("value")
+    label = unpacked.c.value
+    found = (
+        select(label, RUNS.c.started_at, RUNS.c.run_id)
+        .select_from(RUNS.join(unpacked, true()))
+        .where(RUNS.c.run_id.in_(bindparam("renamed", expanding=True)))
+        .order_by(label, RUNS.c.started_at, RUNS.c.run_id)
+    )
+    columns = LABELS.primary_key.columns.keys()
+    return insert(LABELS).from_select(columns, found).on_conflict_do_nothing()
+
+
+_INSERT_MISSING = {
+    "sqlite": _insert_missing(sqlite.insert, func.json_each),
+    "postgresql": _insert_missing(postgresql.insert, func.json_array_elements_text),
+}
+
+
+def _words_of(report: RunReport, models: Iterable[str]) -> list[str]:
+    """Return the labels of the words of what a user would remember of a run."""
     texts = [report.project, report.study, report.name, report.strategy]
     texts += report.tags.values()
     texts += [text for text in report.config.values() if isinstance(text, str)]
@@ -114,10 +147,16 @@ def _words_of(report: RunReport, models: Iterable[str]) -> set[str]:
     texts += [node.hostname for node in report.nodes]
     found: dict[str, None] = {}
     for text in texts:
-        found.update(dict.fromkeys(words(text or "")))
-        if len(found) >= MAX_WORDS:
-            break
-    return set(list(found)[:MAX_WORDS])
+        if text:
+            found.update(_word_labels(text))
+            if len(found) >= MAX_WORDS:
+                break
+    return list(found)[:MAX_WORDS]
+
+
+@lru_cache(_KEPT)
+def _word_labels(text: str) -> dict[str, None]:
+    return dict.fromkeys(map(word_label, words(text)))
 
 
 def _label(kind: str, text: str) -> str:

@@ -42,14 +42,14 @@ def store(connection: Connection, reports: Sequence[RunReport]) -> list[Stored |
     """
     writing = Writing(connection)
     now = datetime.now(UTC)
-    run_ids = sorted((report.run_id for report in reports), key=str)
+    run_ids = [report.run_id for report in reports]
     held = dict(writing.hold(run_ids))
     missing = [report for report in reports if report.run_id not in held]
     new = writing.insert(
         [row_of(report, now, is_merged=report.reporter is not None) for report in missing]
     )
     if len(new) < len(missing):
-        held |= writing.hold(sorted({report.run_id for report in missing} - new, key=str))
+        held |= writing.hold([report.run_id for report in missing if report.run_id not in new])
     for report in missing:
         if report.run_id in new:
             series.replace(connection, report, is_new=True)

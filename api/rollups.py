@@ -51,45 +51,46 @@ class Change:
     """What one row of sums is changed by."""
 
     def __init__(self) -> None:
-        self.added = dict.fromkeys(COLUMNS, 0)
-        self._given: dict[str, set[Any]] = {name: set() for name in EXTREMES}
-        self._taken: dict[str, set[Any]] = {name: set() for name in EXTREMES}
+        self._contributions: list[tuple[int, ...]] = []
+        self._given: list[Run] = []
+        self._taken: list[Run] = []
 
-    def add(self, run: Run, contribution: Mapping[str, int]) -> None:
-        for name, count in contribution.items():
-            self.added[name] += count
-        for name, (column, _) in EXTREMES.items():
-            self._given[name].add(run[column])
+    def add(self, run: Run, contribution: tuple[int, ...]) -> None:
+        self._contributions.append(contribution)
+        self._given.append(run)
 
-    def take(self, run: Run, contribution: Mapping[str, int]) -> None:
-        for name, count in contribution.items():
-            self.added[name] -= count
-        for name, (column, _) in EXTREMES.items():
-            self._taken[name].add(run[column])
+    def take(self, run: Run, contribution: tuple[int, ...]) -> None:
+        self._contributions.append(tuple(-count for count in contribution))
+        self._taken.append(run)
 
-    def join(self, other: "Change") -> None:
-        for name, count in other.added.items():
-            self.added[name] += count
-        for name in EXTREMES:
-            self._given[name] = {self.extremes[name], other.extremes[name]}
+    @property
+    def added(self) -> dict[str, int]:
+        """By the names of `COLUMNS`."""
+        return dict(zip(COLUMNS, map(sum, zip(*self._contributions, strict=True)), strict=True))
 
     @property
     def extremes(self) -> dict[str, Any]:
         """Those of the runs that were added."""
         return {
-            name: extreme_of(choose, self._given[name]) for name, (_, choose) in EXTREMES.items()
+            name: extreme_of(choose, {run[column] for run in self._given})
+            for name, (column, choose) in EXTREMES.items()
         }
 
     @property
     def gone(self) -> dict[str, set[Any]]:
         """The values that were taken and not given back, where there are any."""
-        left = {name: self._taken[name] - self._given[name] - {None} for name in EXTREMES}
-        return {name: values for name, values in left.items() if values}
+        left = {}
+        for name, (column, _) in EXTREMES.items():
+            given = {run[column] for run in self._given}
+            values = {run[column] for run in self._taken} - given - {None}
+            if values:
+                left[name] = values
+        return left
 
     @property
     def takes(self) -> bool:
         """Whether a run was taken away, though it may have been given back changed."""
-        return any(self._taken.values())
+        return bool(self._taken)
 
 
 def apply(connection: Connection, changes: Iterable[tuple[Run | None, Run | None]]) -> None:

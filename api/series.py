@@ -17,9 +17,11 @@ from carbon.schema import NodeReport, RunReport, SeriesReport
 _PACKED = TypeAdapter(list[SeriesReport])
 
 
-def without_series(report: RunReport) -> list[dict[str, Any]]:
+def without_series(report: RunReport) -> list[NodeReport]:
     """Return the report's nodes as the run's row holds them."""
-    return [node.model_dump(mode="json", exclude={"series"}) for node in report.nodes]
+    return [
+        node.model_copy(update={"series": []}) if node.series else node for node in report.nodes
+    ]
 
 
 def replace(connection: Connection, report: RunReport, *, is_new: bool = False) -> None:

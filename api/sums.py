@@ -50,18 +50,19 @@ NEEDED = (*KNOWN, "status", "started_at", "pue", "energy_uncertainty", "intensit
 """The columns of a run that `contribution` reads."""
 
 
-def contribution(run: Mapping[str, Any]) -> dict[str, int]:
-    """Return what a run adds to a sum, by the names of `COLUMNS`."""
+def contribution(run: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return what a run adds to a sum, in the order of `COLUMNS`."""
     counts = {
-        name: None if run[name] is None else count_from(run[name], decimals)
+        name: None if (value := run[name]) is None else count_from(value, decimals)
         for name, decimals in KNOWN.items()
     }
-    added = {f"runs_{status}": int(run["status"] == status) for status in STATUSES}
-    for name, count in counts.items():
-        added[f"{name}_known"] = int(count is not None)
-    for name, count in (counts | _derived(run, counts)).items():
-        added[f"{name}_quotient"], added[f"{name}_remainder"] = divmod(count or 0, PART)
-    return added
+    summed = counts | _derived(run, counts)
+    status = run["status"]
+    added = [int(status == each) for each in STATUSES]
+    added += [int(count is not None) for count in counts.values()]
+    for name in SUMMED:
+        added += divmod(summed[name] or 0, PART)
+    return tuple(added)
 
 
 def _derived(run: Mapping[str, Any], counts: Mapping[str, int | None]) -> dict[str, int]:

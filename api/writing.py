@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from api import labels, rollups, series
+from api.inserting import insert_new
 from api.tables import RUNS, SERIES, SHARES
 from carbon.schema import RunReport
 
@@ -18,13 +18,6 @@ REPORT_COLUMNS = [RUNS.c[name] for name in RunReport.model_fields if name in RUN
 _WATCHED = [
     RUNS.c[name] for name in dict.fromkeys((*rollups.COLUMNS_NEEDED, "seq", "is_merged", "labels"))
 ]
-# Both databases know the same ON CONFLICT clause, but SQLAlchemy has it in each dialect apart.
-_INSERT_NEW = {
-    name: dialect.insert(RUNS)
-    .on_conflict_do_nothing(index_elements=["run_id"])
-    .returning(RUNS.c.run_id)
-    for name, dialect in (("sqlite", sqlite), ("postgresql", postgresql))
-}
 _UPDATES = update(RUNS).where(RUNS.c.run_id == bindparam("this_run"))
 
 
@@ -56,12 +49,10 @@ class Writing:
         return found
 
     def insert(self, rows: Sequence[Mapping[str, Any]]) -> set[UUID]:
-        """Insert runs that are not there, and return which: another server may have been faster."""
+        """Insert runs that `hold` did not find; return which, for another server may be faster."""
         if not rows:
             return set()
-        in_order = sorted(rows, key=lambda row: str(row["run_id"]))
-        statement = _INSERT_NEW[self.connection.dialect.name]
-        inserted = set(self.connection.execute(statement, in_order).scalars())
+        inserted = insert_new(self.connection, sorted(rows, key=lambda row: row["run_id"].bytes))
         self._after.update((row["run_id"], row) for row in rows if row["run_id"] in inserted)
         return inserted
 

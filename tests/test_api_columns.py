@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import Column, Connection, Integer, MetaData, Table, create_engine, select
 
-from api.columns import FixedPoint, float_of
+from api.columns import FixedPoint, count_from, float_of
+from carbon.units import ENERGY_DECIMALS, TIME_DECIMALS
 
 DECIMALS = 12
 LARGEST = 9e6
@@ -48,3 +49,13 @@ def test_a_value_comes_back_bit_by_bit(connection: Connection, value: float | No
 @given(count=st.integers(0, 10**15 - 1))
 def test_fifteen_digits_are_shown_exactly(count: int) -> None:
     assert Decimal(repr(float_of(count, DECIMALS))) == Decimal(count).scaleb(-DECIMALS)
+
+
+@given(st.floats(0, 9e6), st.sampled_from([ENERGY_DECIMALS, TIME_DECIMALS]))
+@example(2**50 / 10**12, 12)
+@example(0.1 + 0.2, 12)
+def test_the_quick_way_to_a_count_is_exact(value: float, decimals: int) -> None:
+    rounded = round(value, decimals)
+    count = count_from(rounded, decimals)
+    assert count == int(Decimal(repr(rounded)).scaleb(decimals))
+    assert float_of(count, decimals) == rounded

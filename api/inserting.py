@@ -1,0 +1,81 @@
+"""Putting many new runs into the ledger with one statement, as each database takes them fastest."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from pydantic_core import to_json
+from sqlalchemy import Connection, Dialect
+
+from api.columns import FixedPoint, count_from
+from api.tables import RUNS
+
+Row = Mapping[str, Any]
+
+
+def insert_new(connection: Connection, rows: Sequence[Row]) -> set[UUID]:
+    """Insert runs that this transaction did not find, and return which: another may have been
+    faster, but in SQLite, where one writes at a time.
+
+    Args:
+        connection: in a transaction that writes from its beginning.
+        rows: all with the same columns, in the order of their ids.
+    """
+    names = tuple(rows[0])
+    if connection.dialect.name == "sqlite":
+        statement, values_of = _for_sqlite(connection.dialect, names)
+        connection.exec_driver_sql(statement, [values_of(row) for row in rows])
+        return {row["run_id"] for row in rows}
+    # One value for all rows: PostgreSQL takes them apart in a tenth of the time that it takes to
+    # send it their columns one by one.
+    text = to_json([_counted(row) for row in rows]).decode()
+    statement = _for_postgres(connection.dialect, names)
+    return set(connection.exec_driver_sql(statement, (text,)).scalars())
+
+
+@cache
+def _for_sqlite(dialect: Dialect, names: Sequence[str]) -> tuple[str, Callable[[Row], Any]]:
+    """Return the statement, and what makes a row what it takes."""
+    columns = _columns(dialect, names)
+    places = ", ".join("?" * len(names))
+    makers = [RUNS.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names]
+
+    def values_of(row: Row) -> tuple[Any, ...]:
+        return tuple(
+            value if make is None else make(value)
+            for value, make in zip(row.values(), makers, strict=True)
+        )
+
+    return f"INSERT INTO {RUNS.name} ({columns}) VALUES ({places})", values_of
+
+
+@cache
+def _for_postgres(dialect: Dialect, names: Sequence[str]) -> str:
+    columns = _columns(dialect, names)
+    return (
+        f"INSERT INTO {RUNS.name} ({columns}) "
+        f"SELECT {columns} FROM json_populate_recordset(NULL::{RUNS.name}, %s::json) "
+        "ON CONFLICT (run_id) DO NOTHING RETURNING run_id"
+    )
+
+
+def _columns(dialect: Dialect, names: Sequence[str]) -> str:
+    return ", ".join(map(dialect.identifier_preparer.quote, names))
+
+
+_DECIMALS = {
+    column.name: column.type.decimals
+    for column in RUNS.columns
+    if isinstance(column.type, FixedPoint)
+}
+
+
+def _counted(row: Row) -> dict[str, Any]:
+    """Return a row with its exact quantities as the counts that are stored."""
+    counts = {
+        name: count_from(row[name], decimals)
+        for name, decimals in _DECIMALS.items()
+        if row.get(name) is not None
+    }
+    return {**row, **counts}
