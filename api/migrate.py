@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from api import derived
 from api.database_urls import shown
-from api.engine import BEGIN, WAY_OUT
+from api.engine import BEGIN, WAY_OUT, file_of
 from api.tables import RUNS
 from carbon.errors import SettingsError
 
@@ -80,14 +80,23 @@ def make_or_check(engine: Engine) -> None:
     if schema.is_empty:
         upgrade(engine)
         return
-    _require_known(engine, schema)
-    if schema.missing:
-        raise SettingsError(
-            f"{shown(engine.url)} was made by an earlier version of carbon-ledger: "
-            f"its schema is {schema.revision or 'older than 0001'}, and this version works with "
-            f"{head()}; stop every server on it and run `carbon db upgrade` with the same "
-            "--database or CARBON_DATABASE_URL"
-        )
+    _require_current(engine, schema)
+
+
+def require_ledger(engine: Engine) -> None:
+    """Accept nothing but a ledger that is there, of this version's schema; make none.
+
+    Raises:
+        SettingsError: names what mends it.
+    """
+    path = file_of(engine.url)
+    schema = None
+    if path is None or path.exists():
+        with engine.begin() as connection:
+            schema = _schema_of(connection)
+    if schema is None or schema.is_empty:
+        raise SettingsError(f"there is no ledger in {shown(engine.url)}; {WAY_OUT}")
+    _require_current(engine, schema)
 
 
 def upgrade(engine: Engine) -> Upgrade:
@@ -166,4 +175,15 @@ def _require_known(engine: Engine, schema: _Schema) -> None:
             f"{shown(engine.url)} was made by a later version of carbon-ledger: its "
             f"schema is {schema.revision}, and this version, {version('carbon-ledger')}, knows "
             f"none after {head()}; run `pip install --upgrade carbon-ledger`, or {WAY_OUT}"
+        )
+
+
+def _require_current(engine: Engine, schema: _Schema) -> None:
+    _require_known(engine, schema)
+    if schema.missing:
+        raise SettingsError(
+            f"{shown(engine.url)} was made by an earlier version of carbon-ledger: "
+            f"its schema is {schema.revision or 'older than 0001'}, and this version works with "
+            f"{head()}; stop every server on it and run `carbon db upgrade` with the same "
+            "--database or CARBON_DATABASE_URL"
         )

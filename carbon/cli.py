@@ -33,6 +33,9 @@ Database = Annotated[
     str | None,
     typer.Option(help="SQLAlchemy URL of the ledger, or CARBON_DATABASE_URL.", show_default=False),
 ]
+BackupFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="Of `carbon db backup`.", show_default=False)
+]
 Workers = Annotated[
     int,
     typer.Option(min=1, max=MOST_WORKERS, help="Processes that answer, for more than one core."),
@@ -133,6 +136,35 @@ def upgrade_database(database: Database = None) -> None:
     """Bring the ledger's tables up to this version's, keeping its runs; safe to repeat."""
     _require_server()
     processes.become("api.administration", ["upgrade", *_database_arguments(database)])
+
+
+@database_app.command("verify")
+def verify_database(
+    database: Database = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Make them anew where they differ.")
+    ] = False,
+) -> None:
+    """Compare the ledger's sums and labels with its runs; exit code 1 where they differ."""
+    _require_server()
+    options = ["--repair"] if repair else []
+    processes.become("api.administration", ["verify", *options, *_database_arguments(database)])
+
+
+@database_app.command("backup")
+def back_up_database(file: BackupFile, database: Database = None) -> None:
+    """Write the ledger into one new file, while it is served."""
+    _require_server()
+    arguments = ["backup", str(file), *_database_arguments(database)]
+    processes.become("api.administration", arguments)
+
+
+@database_app.command("restore")
+def restore_database(file: BackupFile, database: Database = None) -> None:
+    """Fill an empty database, SQLite or PostgreSQL, from such a file."""
+    _require_server()
+    arguments = ["restore", str(file), *_database_arguments(database)]
+    processes.become("api.administration", arguments)
 
 
 @app.command()
