@@ -3,16 +3,20 @@
 import argparse
 import ipaddress
 import os
+import secrets
 import socket
 import sys
 from functools import partial
 
 from fastapi import FastAPI
+from pydantic import SecretStr
+from sqlalchemy.exc import DBAPIError
 
-from api import logs
+from api import keys, logs
+from api.auth import Doors
 from api.database_urls import shown_text
 from api.db import open_database
-from api.engine import url_of
+from api.engine import WAY_OUT, url_of
 from api.server import Server
 from api.takeover import take_over
 from api.workers import keep_serving, shared_counts
@@ -35,18 +39,20 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         named = None if options.database is None else url_of(options.database)
         configured = settings.load(database_url=named)
-        if configured.api_key_text is None and not _is_loopback(options.host):
+        doors = _doors(options.host, options.allow_anyone)
+        if doors.faces_others and not doors.allows_anyone and not _has_keys(configured):
             return _fail(
                 _EXIT_USAGE,
-                f"{options.host} can be reached from other machines and no key is set; set "
-                "CARBON_API_KEY, or listen on 127.0.0.1",
+                f"{options.host} can be reached from other machines and there is no key; make one "
+                "with `carbon keys create`, set CARBON_API_KEY, listen on 127.0.0.1, or let "
+                "whoever comes read and write with --allow-anyone",
             )
         listener = _listen(options.host, options.port)
     except CarbonError as error:
         return _fail(_EXIT_FAILED, str(error))
     with listener:
         logs.configure(configured)
-        work = partial(_work, listener, configured, options.host)
+        work = partial(_work, listener, configured, doors)
         if options.workers == 1:
             return work(0)
         try:
@@ -58,17 +64,38 @@ def main(arguments: list[str] | None = None) -> int:
             return keep_serving(options.workers, work)
 
 
-def _work(listener: socket.socket, configured: Settings, asked_host: str, worker: int) -> int:
+def _work(listener: socket.socket, configured: Settings, doors: Doors, worker: int) -> int:
     # In the worker: what counts requests finds out as it is loaded whether the counts are shared.
     from api.app import create_app
 
     try:
-        has_key = configured.api_key_text is not None
-        app = create_app(configured, None if has_key else asked_host)
+        app = create_app(configured, doors)
     except CarbonError as error:
         return _fail(_EXIT_FAILED, str(error))
-    _serve(app, listener, configured, worker)
+    # What waits on this machine gets in whether or not whoever set the server up has a key here.
+    as_own = configured.model_copy(update={"api_key": SecretStr(doors.own_key or "")})
+    _serve(app, listener, as_own, worker)
     return 0
+
+
+def _doors(host: str, allows_anyone: bool) -> Doors:
+    is_loopback = _is_loopback(host)
+    return Doors(
+        bound_host=host if is_loopback and not allows_anyone else None,
+        faces_others=allows_anyone or not is_loopback,
+        allows_anyone=allows_anyone,
+        own_key=secrets.token_urlsafe(32),
+    )
+
+
+def _has_keys(configured: Settings) -> bool:
+    if configured.api_key_text is not None:
+        return True
+    try:
+        return keys.are_asked_for(configured.database_url)
+    except DBAPIError as error:
+        named = shown_text(configured.database_url)
+        raise SettingsError(f"{named} cannot be the ledger: {error.orig}; {WAY_OUT}") from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,7 +103,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m api",
         description="Serve the ledger: the REST API that stores run reports and sums them up.",
         epilog="Other settings come from CARBON_* variables or the [tool.carbon] table of "
-        "pyproject.toml. Without CARBON_API_KEY only this machine can be served.",
+        "pyproject.toml. Without CARBON_API_KEY and keys of `carbon keys create` only this machine "
+        "is served.",
     )
     parser.add_argument(
         "--host", default=DEFAULT_HOST, help="address to listen on (default: %(default)s)"
@@ -92,6 +120,11 @@ def _parser() -> argparse.ArgumentParser:
         type=_count,
         default=1,
         help="processes that answer, for more than one core (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--allow-anyone",
+        action="store_true",
+        help="let whoever reaches the address read and write as long as there are no keys",
     )
     parser.add_argument(
         "--database",

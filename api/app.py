@@ -4,21 +4,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.middleware.gzip import GZipMiddleware
 
 from api import docs, problems
-from api.auth import require_key
+from api.auth import GUARD, Doors, Gate
 from api.db import open_database, outage
 from api.edge import Edge
 from api.formats import MEDIA_TYPES
 from api.heads import Heads
 from api.heartbeats import watching
+from api.held_keys import HeldKeys
 from api.hosts import OwnHosts
 from api.ingest import Ingest
+from api.limits import Limits
 from api.metrics import Metrics
 from api.route_table import RouteTable
 from api.routes import deliveries, grid, health, metrics, projects, runs, summaries
@@ -33,15 +35,14 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create_app(settings: Settings, bound_host: str | None = None) -> FastAPI:
+def create_app(settings: Settings, doors: Doors | None = None) -> FastAPI:
     """Open the ledger that the settings name and return the API in front of it.
 
     The database is closed when the app shuts down.
 
     Args:
         settings: where the ledger is, and the key if there is one.
-        bound_host: the loopback name or address that it is served on without a key: requests that
-            name another machine are then refused. None where any name may lead here.
+        doors: where it is served, and so who needs a key; by default nobody, if there is none.
 
     Raises:
         SettingsError: a database that cannot be used as the ledger.
@@ -50,6 +51,9 @@ def create_app(settings: Settings, bound_host: str | None = None) -> FastAPI:
     service = Metrics(engine)
 
     ingest = Ingest(engine)
+    doors = doors or Doors()
+    limits = Limits(settings.rate_limit)
+    gate = Gate(settings.api_key_text, HeldKeys(engine), limits, doors)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -75,19 +79,18 @@ def create_app(settings: Settings, bound_host: str | None = None) -> FastAPI:
     app.state.metrics = service
     app.state.is_stopping = False
     app.state.ingest = ingest
+    app.state.gate = gate
     docs.install(app)
     app.add_exception_handler(DBAPIError, _outage)
     app.add_exception_handler(PoolTimeoutError, _outage)
 
-    key = settings.api_key_text
-    guards = [Depends(require_key(key))] if key else []
     routers = [("/v1", part.router) for part in (deliveries, runs, projects, summaries, grid)]
     table = RouteTable(
         [*routers, ("", health.router), ("", metrics.router)], others=list(app.routes)
     )
     for prefix, router in routers:
-        app.include_router(router, prefix=prefix, dependencies=guards)
-    app.include_router(metrics.router, dependencies=guards)
+        app.include_router(router, prefix=prefix, dependencies=[GUARD])
+    app.include_router(metrics.router, dependencies=[GUARD])
     app.include_router(health.router)
     problems.install(app, table)
 
@@ -99,8 +102,8 @@ def create_app(settings: Settings, bound_host: str | None = None) -> FastAPI:
         exclude_content_types=(MEDIA_TYPES["parquet"],),  # Is compressed already.
     )
     app.add_middleware(Heads)
-    if bound_host is not None:
-        app.add_middleware(OwnHosts, bound_host=bound_host)
+    if doors.bound_host is not None:
+        app.add_middleware(OwnHosts, bound_host=doors.bound_host, needs_keys=gate.needs_keys)
     app.add_middleware(Edge, routes=table, metrics=service)
     return app
 

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 
+from api.access import Access
 from api.labels import gpu_label, host_label, tag_label, word_label, words
 from api.tables import LABELS, RUNS
 from carbon.schema import CountryCode, EnergyKwh, MassKg, Name, Seconds, Status, Strategy, Text, Utc
@@ -196,9 +197,14 @@ class RunFilters(BaseModel, extra="forbid"):
                 raise ValueError(f"min_{column} is {least}, more than max_{column}, {most}")
         return self
 
-    def filters(self) -> Sequence[Filter]:
-        """Return what the database is to find, each value once."""
-        found: list[Filter] = [
+    def filters(self, access: Access) -> Sequence[Filter]:
+        """Return what the database is to find for this access, each value once.
+
+        One without values means that there is nothing to find.
+        """
+        projects = access.among(self.project)
+        found: list[Filter] = [] if projects is None else [Among("project", projects)]
+        found += [
             Among(column, tuple(dict.fromkeys(values)))
             for field, column in _COLUMNS.items()
             if (values := getattr(self, field))
@@ -222,7 +228,6 @@ class RunFilters(BaseModel, extra="forbid"):
 
 
 _COLUMNS = {
-    "project": "project",
     "study": "study",
     "strategy": "strategy",
     "status": "status",

@@ -6,6 +6,7 @@ that it lets stand for 127.0.0.1 (DNS rebinding), or across origins. Keys would 
 
 import ipaddress
 import re
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -13,20 +14,24 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.problems import ProblemError, cut
 
+_WAY_OUT = "set CARBON_API_KEY on the server or make a key with `carbon keys create`"
 _LOOPBACK_NAME = re.compile(r"(.+\.)?localhost\.?", re.IGNORECASE)
 
 
 class OwnHosts:
     """Refuses requests that name another host than this machine, or come from another's page."""
 
-    def __init__(self, app: ASGIApp, bound_host: str) -> None:
-        """Let pass what names `bound_host`, a loopback name or a loopback address."""
+    def __init__(
+        self, app: ASGIApp, bound_host: str, needs_keys: Callable[[], Awaitable[bool]]
+    ) -> None:
+        """Let pass what names `bound_host`, a loopback name or address, and all where keys do."""
         self._app = app
+        self._needs_keys = needs_keys
         self._bound_host = bound_host.lower()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         problem = self._problem(Headers(scope=scope)) if scope["type"] == "http" else None
-        if problem is None:
+        if problem is None or await self._needs_keys():
             await self._app(scope, receive, send)
         else:
             await problem.response()(scope, receive, send)
@@ -37,14 +42,13 @@ class OwnHosts:
             return ProblemError(
                 421,
                 f"an API without keys answers on this machine's own names only, not as "
-                f"{cut(host)!r}; ask http://127.0.0.1, or set CARBON_API_KEY on the server",
+                f"{cut(host)!r}; ask http://127.0.0.1, or {_WAY_OUT}",
             )
         origin = headers.get("origin")
         if origin is not None and not self._is_own(_hostname(origin)):
             return ProblemError(
                 403,
-                f"an API without keys does not answer pages of {cut(origin)!r}; set CARBON_API_KEY "
-                "on the server",
+                f"an API without keys does not answer pages of {cut(origin)!r}; {_WAY_OUT}",
             )
         return None
 

@@ -16,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from api import reports
+from api.access import Access
 from api.db import writing
 from api.problems import ProblemError
 from api.reports import Stored
@@ -32,6 +33,7 @@ Outcome = Stored | ProblemError
 @dataclass(frozen=True)
 class _Delivery:
     reports: Sequence[RunReport]
+    access: Access
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[list[Outcome]]"
 
@@ -45,13 +47,15 @@ class Ingest:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
 
-    async def store(self, delivered: Sequence[RunReport]) -> list[Outcome]:
+    async def store(self, delivered: Sequence[RunReport], access: Access) -> list[Outcome]:
         """Store reports, all in one transaction; return what became of each once it is on disk.
+
+        Each is of a project that the access admits; a run of another one is not overwritten.
 
         Raises what the database raises; then none of them is stored.
         """
         loop = asyncio.get_running_loop()
-        delivery = _Delivery(delivered, loop, loop.create_future())
+        delivery = _Delivery(delivered, access, loop, loop.create_future())
         self._start()
         self._queue.put(delivery)
         return await delivery.future
@@ -109,21 +113,24 @@ class Ingest:
         """Store all in one transaction, each report of a run after those that came before it."""
         outcomes: list[list[Any]] = [[None] * len(delivery.reports) for delivery in together]
         waiting = [
-            (report, outcomes[number], place)
+            (report, delivery.access, outcomes[number], place)
             for number, delivery in enumerate(together)
             for place, report in enumerate(delivery.reports)
         ]
         with writing(self._engine) as connection:
             while waiting:
-                this_round: dict[UUID, tuple[RunReport, list[Any], int]] = {}
+                this_round: dict[UUID, tuple[RunReport, Access, list[Any], int]] = {}
                 later = []
                 for item in waiting:
                     if item[0].run_id in this_round:
                         later.append(item)
                     else:
                         this_round[item[0].run_id] = item
-                stored = reports.store(connection, [item[0] for item in this_round.values()])
-                for (_, into, place), outcome in zip(this_round.values(), stored, strict=True):
+                items = this_round.values()
+                stored = reports.store(
+                    connection, [item[0] for item in items], [item[1] for item in items]
+                )
+                for (_, _, into, place), outcome in zip(items, stored, strict=True):
                     into[place] = outcome
                 waiting = later
         return outcomes

@@ -18,6 +18,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, Select, func, literal, select, tuple_, union
 
 from api import cursors
+from api.access import Access
 from api.cursors import Place
 from api.filters import Among, Between, Filter, RunFilters, unindexed
 from api.tables import LABELS, RUNS
@@ -57,15 +58,16 @@ class Order:
 
 @dataclass(frozen=True)
 class Listing:
-    """What is asked for: which runs, in which order."""
+    """What is asked for: which runs, of those that are there for whom, in which order."""
 
     filters: RunFilters
+    access: Access
     order: Order = Order()
 
     def key(self) -> Any:
         """Return what tells this list from others, for cursors."""
         given = self.filters.model_dump(mode="json", include=set(RunFilters.model_fields))
-        return [given, self.order.column, self.order.descending]
+        return [given, self.access.among([]), self.order.column, self.order.descending]
 
 
 def page(
@@ -136,7 +138,9 @@ def _keys(
 ) -> list[tuple[Any, UUID]]:
     """Return (value of the order's column, run_id) of the runs that come next."""
     order = listing.order
-    filters = [*listing.filters.filters()]
+    filters = [*listing.filters.filters(listing.access)]
+    if any(isinstance(each, Among) and not each.values for each in filters):
+        return []
     period = listing.filters.period()
     if period is not None and not order.is_by_time:
         filters.append(period)

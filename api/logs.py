@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from starlette.types import Scope
 
-from api import request_id
+from api import keys, request_id
 from api.database_urls import secrets_in
 from carbon.settings import Settings
 
@@ -78,10 +78,10 @@ class _Masked(logging.Formatter):
         self._secrets = sorted(known, key=len, reverse=True)
 
     def masked(self, text: str) -> str:
-        """Return the text with a mask in place of every secret."""
+        """Return the text with a mask in place of every secret, and of every API key's."""
         for secret in self._secrets:
             text = text.replace(secret, _MASK)
-        return text
+        return keys.masked(text)
 
 
 class TextLines(_Masked):

@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from api import summaries
+from api.access import UNLIMITED
 from api.problems import ProblemError
 from carbon.schema import SCHEMA_VERSION, ProjectTotals
 
@@ -62,7 +63,7 @@ class ProjectCollector(Collector):
         listed: list[ProjectTotals] | None
         try:
             with self._engine.begin() as connection:
-                listed = summaries.projects(connection)
+                listed = summaries.projects(connection, UNLIMITED)
         except (SQLAlchemyError, ProblemError):
             # The service's own counts matter most just then.
             listed = None

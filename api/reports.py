@@ -8,6 +8,7 @@ from typing import Literal
 from sqlalchemy import Connection
 
 from api import rollups, series, shares
+from api.access import UNLIMITED, Access
 from api.problems import ProblemError
 from api.writing import Writing, row_of
 from carbon.schema import Accepted, RunReport
@@ -30,16 +31,21 @@ class Stored:
         return "outdated" if self.accepted.seq > report.seq else "updated"
 
 
-def store(connection: Connection, reports: Sequence[RunReport]) -> list[Stored | ProblemError]:
+def store(
+    connection: Connection, reports: Sequence[RunReport], accesses: Sequence[Access] | None = None
+) -> list[Stored | ProblemError]:
     """Keep each report if its run is new or its sequence number higher than the one held.
 
     Args:
         connection: in a transaction that writes from its beginning.
         reports: of different runs.
+        accesses: with which each came; None for those that may change every run.
 
     Returns:
-        What became of each; an error for a share that makes no valid run with the others.
+        What became of each; an error for a share that makes no valid run with the others, or for
+        an id that a run of a project has already to which its sender has no access.
     """
+    accesses = accesses or [UNLIMITED] * len(reports)
     writing = Writing(connection)
     now = datetime.now(UTC)
     run_ids = [report.run_id for report in reports]
@@ -53,15 +59,25 @@ def store(connection: Connection, reports: Sequence[RunReport]) -> list[Stored |
     for report in missing:
         if report.run_id in new:
             series.replace(connection, report, is_new=True)
-    results = [_result(writing, report, held.get(report.run_id), now) for report in reports]
+    results = [
+        _result(writing, report, access, held.get(report.run_id), now)
+        for report, access in zip(reports, accesses, strict=True)
+    ]
     writing.finish()
     return results
 
 
 def _result(
-    writing: Writing, report: RunReport, held: rollups.Run | None, now: datetime
+    writing: Writing,
+    report: RunReport,
+    access: Access,
+    held: rollups.Run | None,
+    now: datetime,
 ) -> Stored | ProblemError:
     run_id, held_seq = report.run_id, report.seq
+    if held is not None and not access.admits(held["project"]):
+        # It tells that the id is taken and nothing else; to try ids out there are too many of them.
+        return ProblemError(409, f"run {run_id} cannot be stored: its id is taken, make a new one")
     if report.reporter is not None or (held is not None and held["is_merged"]):
         # Not as a context manager: where the database itself fails, there is nothing to go back to.
         savepoint = writing.connection.begin_nested()

@@ -139,9 +139,11 @@ class Total:
     tally: Tally
 
 
-def totals(connection: Connection, project: str | None = None) -> list[Total]:
-    """Return the totals of a project, of `EVERYTHING` as one, or of every project."""
-    is_asked = TOTALS.c.project != EVERYTHING if project is None else TOTALS.c.project == project
+def totals(connection: Connection, projects: Collection[str] | None) -> list[Total]:
+    """Return the totals of some projects, of `EVERYTHING` as one, or for None of every project."""
+    is_asked = TOTALS.c.project != EVERYTHING
+    if projects is not None:
+        is_asked = TOTALS.c.project.in_(projects)
     rows = connection.execute(select(TOTALS).where(is_asked)).mappings()
     return [
         Total(

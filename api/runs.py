@@ -1,12 +1,14 @@
 """Runs in the database: finding one, those that can be compared."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, and_, select
 
 from api import series
+from api.access import Access
 from api.tables import RUNS
 from api.writing import REPORT_COLUMNS
 from carbon.schema import EpochReport, RunFields, RunReport
@@ -15,9 +17,11 @@ _FIELD_COLUMNS = [RUNS.c[name] for name in RunFields.model_fields]
 _NEWEST_FIRST = (RUNS.c.started_at.desc(), RUNS.c.run_id.desc())
 
 
-def find(connection: Connection, run_id: UUID, *, with_series: bool = True) -> RunReport | None:
-    """Return a run's report, whole, or None for a run that is not in the ledger."""
-    query = select(*REPORT_COLUMNS).where(RUNS.c.run_id == run_id)
+def find(
+    connection: Connection, access: Access, run_id: UUID, *, with_series: bool = True
+) -> RunReport | None:
+    """Return a run's report, whole, or None for a run that is not there."""
+    query = select(*REPORT_COLUMNS).where(_this(run_id, access))
     row = connection.execute(query).mappings().first()
     if row is None:
         return None
@@ -27,32 +31,41 @@ def find(connection: Connection, run_id: UUID, *, with_series: bool = True) -> R
     return RunReport.model_validate(values)
 
 
-def version(connection: Connection, run_id: UUID) -> bytes | None:
+def version(connection: Connection, access: Access, run_id: UUID) -> bytes | None:
     """Return what changes whenever the run's report does, or None for a run that is not there.
 
     It is made of all but the lists, and says when they came: no list need be read for it.
     """
     row = connection.execute(
-        select(*_FIELD_COLUMNS, RUNS.c.heard_at).where(RUNS.c.run_id == run_id)
+        select(*_FIELD_COLUMNS, RUNS.c.heard_at).where(_this(run_id, access))
     ).first()
     return None if row is None else to_json(tuple(row))
 
 
-def epochs(connection: Connection, run_id: UUID) -> list[dict[str, Any]] | None:
+def epochs(connection: Connection, access: Access, run_id: UUID) -> list[dict[str, Any]] | None:
     """Return a run's epochs, or None for a run that is not there."""
-    row = connection.execute(select(RUNS.c.epochs).where(RUNS.c.run_id == run_id)).first()
+    row = connection.execute(select(RUNS.c.epochs).where(_this(run_id, access))).first()
     if row is None:
         return None
     return [EpochReport.model_validate(epoch).model_dump() for epoch in row.epochs]
 
 
-def last(connection: Connection, project: str | None) -> RunFields | None:
-    """Return the run that started last, of a project or of all."""
+def last(connection: Connection, projects: Iterable[str] | None) -> RunFields | None:
+    """Return the run that started last, of these projects or for None of all."""
     query = select(*_FIELD_COLUMNS).order_by(*_NEWEST_FIRST).limit(1)
-    if project is not None:
-        query = query.where(RUNS.c.project == project)
-    row = connection.execute(query).mappings().first()
+    # One after the other: each is the first line of an index then.
+    queries = (
+        [query]
+        if projects is None
+        else [query.where(RUNS.c.project == project) for project in projects]
+    )
+    found = [row for each in queries if (row := connection.execute(each).mappings().first())]
+    row = max(found, key=lambda row: (row["started_at"], row["run_id"]), default=None)
     return None if row is None else RunFields.model_validate(dict(row))
+
+
+def _this(run_id: UUID, access: Access) -> ColumnElement[bool]:
+    return and_(RUNS.c.run_id == run_id, access.covers(RUNS.c.project))
 
 
 def comparable(connection: Connection, project: str) -> list[RunReport]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from api import rollups, runs
+from api.access import Access
 from api.rollups import EVERYTHING, Total
 from api.sums import Tally
 from api.tables import DAYS
@@ -15,12 +16,16 @@ from carbon.equivalents import equivalents
 from carbon.schema import PlaceTotals, ProjectTotals, StudyTotals, Summary, Totals
 
 
-def summary(connection: Connection, project: str | None) -> Summary:
-    """Sum up a project's runs, or all. A project without runs gets an answer of zero runs."""
-    groups = rollups.totals(connection, EVERYTHING if project is None else project)
+def summary(connection: Connection, access: Access, project: str | None) -> Summary:
+    """Sum up a project's runs, or all that are there for this access.
+
+    A project without runs gets an answer of zero runs.
+    """
+    among = access.among([] if project is None else [project])
+    groups = rollups.totals(connection, [EVERYTHING] if among is None else among)
     tally = _added(groups)
     totals = tally.totals()
-    last_run = runs.last(connection, project)
+    last_run = runs.last(connection, among)
     return Summary(
         **dict(totals),
         project=project,
@@ -34,10 +39,10 @@ def summary(connection: Connection, project: str | None) -> Summary:
     )
 
 
-def projects(connection: Connection) -> list[ProjectTotals]:
-    """Sum up every project, the one with the newest run first."""
+def projects(connection: Connection, access: Access) -> list[ProjectTotals]:
+    """Sum up every project that is there for this access, the one with the newest run first."""
     by_project: dict[str, list[Total]] = defaultdict(list)
-    for total in rollups.totals(connection):
+    for total in rollups.totals(connection, access.among([])):
         by_project[total.project].append(total)
     listed = [
         ProjectTotals(**dict(_added(groups).totals()), project=project)

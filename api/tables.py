@@ -113,6 +113,24 @@ class SeriesRow(SQLModel, table=True):
     packed: bytes
 
 
+class KeyRow(SQLModel, table=True):
+    """A key by which the API lets somebody in; see `api.keys`."""
+
+    __tablename__ = "api_keys"
+
+    id: str = Field(primary_key=True)
+    name: str | None = None
+    digest: str
+    """SHA-256 of the whole key, in hexadecimal digits."""
+    projects: list[str] | None = Field(default=None, sa_type=JSON(none_as_null=True))
+    """None for all."""
+    scopes: list[str] = Field(sa_type=JSON)
+    created_at: Utc
+    expires_at: Utc | None = None
+    revoked_at: Utc | None = None
+    last_used_at: Utc | None = None
+
+
 def _rollup(name: str, *keys: Column[Any]) -> Table:
     """Declare a table of sums over the runs that have these keys in common.
 
@@ -159,5 +177,6 @@ RUNS: Table = RunRow.__table__  # type: ignore[attr-defined]
 """The table itself: rows are read and written as values, never as objects with a state."""
 
 LABELS: Table = LabelRow.__table__  # type: ignore[attr-defined]
+KEYS: Table = KeyRow.__table__  # type: ignore[attr-defined]
 SERIES: Table = SeriesRow.__table__  # type: ignore[attr-defined]
 SHARES: Table = ShareRow.__table__  # type: ignore[attr-defined]

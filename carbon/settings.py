@@ -108,6 +108,9 @@ class Settings(BaseModel):
     interrupted_after_s: Annotated[float, Field(ge=1, le=86400, allow_inf_nan=False)] = 30.0
     """How long the server hears nothing of a running run, at least, before it shows it as
     interrupted; a run that is heard of again is running again."""
+    rate_limit: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 500.0
+    """How many requests a second each worker of the server answers of one key, or without keys of
+    one address, loopback excepted; 0 is no limit."""
     log_format: Literal["text", "json"] = "text"
     """What the server logs: lines for a person, or JSON with a line for every request."""
     log_level: Literal["debug", "info", "warning", "error"] | None = None

@@ -63,7 +63,7 @@ def test_anything_but_the_key_is_refused(client: TestClient, headers: dict[str, 
 def test_a_wrong_key_is_not_called_missing(client: TestClient) -> None:
     answer = client.get("/v1/summary", headers=with_key("wrong"))
     assert answer.json()["detail"] == (
-        "this is not the API's key; see CARBON_API_KEY on the server"
+        "this is not a key of this API; see `carbon keys list` and CARBON_API_KEY on the server"
     )
 
 

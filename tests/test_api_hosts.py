@@ -6,13 +6,14 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
+from api.auth import Doors
 from tests.factories import make_report
 from tests.fixtures.ledgers import Ledgers
 
 
 @pytest.fixture
 def keyless(ledgers: Ledgers) -> Iterator[TestClient]:
-    with TestClient(create_app(ledgers.settings(), "Workstation-7")) as client:
+    with TestClient(create_app(ledgers.settings(), Doors("Workstation-7"))) as client:
         yield client
 
 

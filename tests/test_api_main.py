@@ -172,8 +172,9 @@ def test_other_machines_are_not_served_without_a_key(tmp_path: Path, host: str) 
     ended = run("--host", host, "--port", "0", "--database", str(tmp_path / "ledger.db"))
     assert ended.returncode == 2
     assert ended.stderr == (
-        f"carbon serve: {host} can be reached from other machines and no key is set; set "
-        "CARBON_API_KEY, or listen on 127.0.0.1\n"
+        f"carbon serve: {host} can be reached from other machines and there is no key; make one "
+        "with `carbon keys create`, set CARBON_API_KEY, listen on 127.0.0.1, or let whoever comes "
+        "read and write with --allow-anyone\n"
     )
     assert list(tmp_path.iterdir()) == []
 

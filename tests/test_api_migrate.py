@@ -28,6 +28,7 @@ BODY = REPORT.model_dump_json()
 # What earlier versions did not have yet, the last of them first.
 AT_0001 = (
     "UPDATE alembic_version SET version_num = '0001'",
+    "DROP TABLE api_keys",
     "DROP TABLE totals",
     "DROP TABLE days",
     "DROP TABLE run_labels",
@@ -166,6 +167,7 @@ def test_an_earlier_ledger_is_refused_until_it_is_upgraded_and_keeps_its_runs(
     done = [
         "0001  Runs, shares and series.",
         "0002  Sums and labels beside the runs.",
+        "0003  Keys of the API.",
     ]
     assert steps == (done[1:] if statements is AT_0001 else done)
     assert last.endswith(f"is upgraded to {migrate.head()}")

@@ -15,6 +15,7 @@ from sqlmodel import SQLModel
 from starlette.testclient import TestClient
 
 from api import derived, reports
+from api.access import UNLIMITED
 from api.db import open_database, writing
 from api.heartbeats import Patience, mark_lost
 from api.summaries import projects, summary
@@ -109,7 +110,10 @@ class Ledger(RuleBasedStateMachine):
     @invariant()
     def totals_are_those_of_the_projects(self) -> None:
         with self.engine.begin() as connection:
-            everything, listed = summary(connection, None), projects(connection)
+            everything, listed = (
+                summary(connection, UNLIMITED, None),
+                projects(connection, UNLIMITED),
+            )
             assert everything.runs == sum(line.runs for line in listed)
             moments = [line.first_run_at for line in listed if line.first_run_at]
             assert everything.first_run_at == min(moments, default=None)
@@ -143,7 +147,7 @@ def test_writers_at_once_lose_nothing(engine: Engine) -> None:
         list(pool.map(write, range(4)))
     assert problems(engine) == []
     with engine.begin() as connection:
-        assert summary(connection, None).runs == 8
+        assert summary(connection, UNLIMITED, None).runs == 8
 
 
 def test_what_is_wrong_is_named_and_mended(engine: Engine) -> None:

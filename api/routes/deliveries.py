@@ -5,6 +5,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from api.access import Access
+from api.auth import Administering, Ingesting
 from api.bodies import BatchBody, Body, report_in, reports_in
 from api.db import Database, writing
 from api.ingest import Ingest
@@ -21,7 +23,7 @@ async def _ingest_of(request: Request) -> Ingest:
     return ingest
 
 
-Ingesting = Annotated[Ingest, Depends(_ingest_of)]
+Queue = Annotated[Ingest, Depends(_ingest_of)]
 
 
 def _body_of(schema: dict[str, Any]) -> dict[str, Any]:
@@ -38,15 +40,17 @@ _BATCH: dict[str, Any] = {
 
 
 @router.post("/batch", openapi_extra=_body_of(_BATCH))
-async def post_batch(body: BatchBody, ingest: Ingesting, service: ServiceMetrics) -> BatchAnswer:
+async def post_batch(
+    access: Ingesting, body: BatchBody, ingest: Queue, service: ServiceMetrics
+) -> BatchAnswer:
     """Store up to 1,000 reports in one transaction; the answer has a result for each, in order.
 
     Each is treated as if it had come alone, by the rules of `PUT /v1/runs/{run_id}`: one that is
     refused does not keep the others out.
     """
-    found = reports_in(body)
+    found = [_admitted(report, access) for report in reports_in(body)]
     reports = [report for report in found if isinstance(report, RunReport)]
-    outcomes = iter(await ingest.store(reports) if reports else [])
+    outcomes = iter(await ingest.store(reports, access) if reports else [])
     results = []
     for report in found:
         if isinstance(report, ProblemError):
@@ -62,6 +66,15 @@ async def post_batch(body: BatchBody, ingest: Ingesting, service: ServiceMetrics
     return BatchAnswer(items=results)
 
 
+def _admitted(report: RunReport | ProblemError, access: Access) -> RunReport | ProblemError:
+    if isinstance(report, RunReport):
+        try:
+            access.require_project(report.project)
+        except ProblemError as problem:
+            return problem
+    return report
+
+
 def _refusal(run_id: UUID | None, problem: ProblemError) -> BatchResult:
     return BatchResult(run_id=run_id, status=problem.status, problem=problem.document())
 
@@ -72,7 +85,12 @@ def _refusal(run_id: UUID | None, problem: ProblemError) -> BatchResult:
     responses={201: {"model": Accepted, "description": "The run is new."}},
 )
 async def put_run(
-    run_id: UUID, body: Body, ingest: Ingesting, service: ServiceMetrics, response: Response
+    access: Ingesting,
+    run_id: UUID,
+    body: Body,
+    ingest: Queue,
+    service: ServiceMetrics,
+    response: Response,
 ) -> Accepted:
     """Store a run's report, whole. Safe to repeat: the report with the highest `seq` is kept.
 
@@ -86,7 +104,8 @@ async def put_run(
     attempts that they do not, and then the shares of nodes it tells of are not added to it.
     """
     report = report_in(body, run_id)
-    (stored,) = await ingest.store([report])
+    access.require_project(report.project)
+    (stored,) = await ingest.store([report], access)
     if isinstance(stored, ProblemError):
         raise stored
     service.stored(stored.outcome_of(report))
@@ -96,14 +115,15 @@ async def put_run(
 
 
 @router.delete("/{run_id}", status_code=204)
-def delete_run(run_id: UUID, database: Database) -> None:
+def delete_run(access: Administering, run_id: UUID, database: Database) -> None:
     """Remove a run with everything that was kept of it; its sums go with it.
 
     A report of it that is still on its way makes it anew.
     """
     with writing(database) as connection:
         taking = Writing(connection)
-        if run_id not in taking.hold([run_id]):
+        held = taking.hold([run_id]).get(run_id)
+        if held is None or not access.admits(held["project"]):
             raise ProblemError(404, f"there is no run {run_id} in this ledger")
         taking.delete(run_id)
         taking.finish()

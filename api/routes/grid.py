@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from api.auth import Reading
 from carbon.grid import all_factors
 from carbon.schema import GridFactor
 
@@ -9,6 +10,6 @@ router = APIRouter(tags=["grid"])
 
 
 @router.get("/grid")
-def grid() -> list[GridFactor]:
+def grid(_access: Reading) -> list[GridFactor]:
     """List the carbon intensity of every country and region, with its source and year."""
     return all_factors()

@@ -2,12 +2,13 @@
 
 from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
 from starlette.convertors import Convertor, register_url_convertor
 
 from api import cursors, runs, summaries
+from api.auth import Reading
 from api.cursors import microseconds
 from api.db import Database
 from api.etags import tagged
@@ -41,6 +42,16 @@ register_url_convertor("project", _ProjectConvertor())
 ProjectName = Annotated[Name, Path(description="Percent-encoded; a slash is %2F.")]
 
 
+async def _readable(project: ProjectName, access: Reading) -> str:
+    if not access.admits(project):
+        raise _unknown(project)
+    return project
+
+
+ReadableProject = Annotated[str, Depends(_readable)]
+"""A project in a path that the request may read: of another one it is told that there is none."""
+
+
 class PageQuery(BaseModel, extra="forbid"):
     """Which part of a list is asked for."""
 
@@ -50,19 +61,19 @@ class PageQuery(BaseModel, extra="forbid"):
 
 @router.get("", response_model=ProjectPage)
 def list_projects(
-    request: Request, database: Database, query: Annotated[PageQuery, Query()]
+    request: Request, access: Reading, database: Database, query: Annotated[PageQuery, Query()]
 ) -> Response:
     """List the projects with their totals, the one with the newest run first."""
     with database.begin() as connection:
-        lines = summaries.projects(connection)
-    items, next_cursor = _part(lines, "project", query, "projects")
+        lines = summaries.projects(connection, access)
+    items, next_cursor = _part(lines, "project", query, ["projects", access.among([])])
     return tagged(request, to_json(ProjectPage(items=items, next_cursor=next_cursor)))
 
 
 @router.get("/{project:project}/studies", response_model=StudyPage)
 def list_studies(
     request: Request,
-    project: ProjectName,
+    project: ReadableProject,
     database: Database,
     query: Annotated[PageQuery, Query()],
 ) -> Response:
@@ -76,17 +87,17 @@ def list_studies(
 
 
 @router.get("/{project:project}/summary")
-def project_summary(project: ProjectName, database: Database) -> Summary:
+def project_summary(project: ReadableProject, access: Reading, database: Database) -> Summary:
     """Sum up all runs of a project."""
     with database.begin() as connection:
-        found = summaries.summary(connection, project)
+        found = summaries.summary(connection, access, project)
     if not found.runs:
         raise _unknown(project)
     return found
 
 
 @router.get("/{project:project}/tradeoff")
-def project_tradeoff(project: ProjectName, database: Database) -> Tradeoff:
+def project_tradeoff(project: ReadableProject, database: Database) -> Tradeoff:
     """Compare the configurations of the project's studies: energy against speedup."""
     with database.begin() as connection:
         if not runs.has_project(connection, project):

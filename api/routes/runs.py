@@ -8,6 +8,8 @@ from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import to_json
 
 from api import runs
+from api.access import Access
+from api.auth import Reading
 from api.db import Database
 from api.etags import etag_of, is_held, tagged, tagged_with, unchanged
 from api.filters import RunFilters
@@ -68,14 +70,15 @@ class RunQuery(RunFilters):
         str | None, Field(description="json, csv, parquet or jsonl; wins over `Accept`.")
     ] = None
 
-    def listing(self) -> Listing:
+    def listing(self, access: Access) -> Listing:
         """Return the list that is asked for."""
-        return Listing(self, Order(self.sort.removeprefix("-"), self.sort.startswith("-")))
+        order = Order(self.sort.removeprefix("-"), self.sort.startswith("-"))
+        return Listing(self, access, order)
 
 
 @router.get("", response_model=RunPage, responses=_FORMS)
 def list_runs(
-    request: Request, database: Database, query: Annotated[RunQuery, Query()]
+    request: Request, access: Reading, database: Database, query: Annotated[RunQuery, Query()]
 ) -> Response:
     """List runs without their nodes and epochs: a page of them as JSON, all of them as a file.
 
@@ -85,7 +88,7 @@ def list_runs(
     """
     form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
     fields = tuple(dict.fromkeys(query.fields.split(",")))
-    listing = query.listing()
+    listing = query.listing(access)
     if form != "json":
         rows = chunks(database, listing, fields, query.limit, query.cursor)
         return streamed(form, columns_of(RunFields, fields), rows, "runs")
@@ -106,7 +109,11 @@ class ReportQuery(BaseModel, extra="forbid"):
 
 @router.get("/{run_id}", response_model=RunReport)
 def get_run(
-    request: Request, run_id: UUID, database: Database, query: Annotated[ReportQuery, Query()]
+    request: Request,
+    access: Reading,
+    run_id: UUID,
+    database: Database,
+    query: Annotated[ReportQuery, Query()],
 ) -> Response:
     """Read a run's report as it was delivered: it can be PUT to another server unchanged.
 
@@ -114,13 +121,13 @@ def get_run(
     `series=false` it is smaller, by what was recorded over time: that is then lost elsewhere.
     """
     with database.begin() as connection:
-        version = runs.version(connection, run_id)
+        version = runs.version(connection, access, run_id)
         if version is None:
             raise _unknown(run_id)
         etag = etag_of(version + str(query.series).encode())
         if is_held(request, etag):
             return unchanged(etag)
-        report = runs.find(connection, run_id, with_series=query.series)
+        report = runs.find(connection, access, run_id, with_series=query.series)
     if report is None:
         raise _unknown(run_id)
     return tagged_with(etag, report.model_dump_json().encode())
@@ -136,12 +143,16 @@ class EpochQuery(BaseModel, extra="forbid"):
 
 @router.get("/{run_id}/epochs", response_model=list[EpochReport], responses=_FORMS)
 def get_epochs(
-    request: Request, run_id: UUID, database: Database, query: Annotated[EpochQuery, Query()]
+    request: Request,
+    access: Reading,
+    run_id: UUID,
+    database: Database,
+    query: Annotated[EpochQuery, Query()],
 ) -> Response:
     """Read a run's epochs, as a list or as a file."""
     form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
     with database.begin() as connection:
-        epochs = runs.epochs(connection, run_id)
+        epochs = runs.epochs(connection, access, run_id)
     if epochs is None:
         raise _unknown(run_id)
     if form == "json":

@@ -1,0 +1,325 @@
+"""A key of one project can neither read nor write nor discover another, on any route there is.
+
+What another project's runs could give away they would change: whatever this key asks is asked
+before they are in the ledger and after, and the answers are the same to the byte.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.problems import MEDIA_TYPE
+from carbon.schema import RunReport
+from tests.factories import make_report
+from tests.fixtures.ledgers import Ledgers
+from tests.keys import bearing, make_key
+
+SERVER_KEY = "correct horse battery"
+MINE, THEIRS = "weather", "zephyr"
+
+# Of no project: what they answer is the same for everyone.
+FOR_EVERYONE = {"/v1/grid", "/healthz", "/readyz"}
+OPEN = {"/healthz", "/readyz"}
+
+# For every parameter of any route: values with which it could lead to their runs.
+QUERIES: dict[str, list[Any]] = {
+    "project": [THEIRS, [MINE, THEIRS]],
+    "study": ["zephyr-1"],
+    "strategy": ["ddp"],
+    "status": ["failed"],
+    "tag": ["codename", "codename:zephyr"],
+    "host": ["zephyr-node"],
+    "gpu": ["Zephyr 9000"],
+    "country": ["FRA"],
+    "region": ["zephyrland"],
+    "q": ["zephyr", "secret zephyr"],
+    "since": ["2026-03-01"],
+    "until": ["2030-03-01"],
+    "sort": ["energy_kwh", "-energy_kwh", "duration_s"],
+    "fields": ["run_id,project"],
+    "format": ["json", "csv", "parquet", "jsonl"],
+    "series": ["false"],
+    "limit": [1, 1000],
+    "cursor": ["bm90IGEgY3Vyc29y"],
+    **{
+        f"{bound}_{amount}": [0.0000001 if bound == "min" else 10_000]
+        for bound in ("min", "max")
+        for amount in ("energy_kwh", "emissions_kg", "duration_s")
+    },
+}
+
+
+def named(report: RunReport, hostname: str) -> RunReport:
+    (node,) = report.nodes
+    return report.model_copy(update={"nodes": [node.model_copy(update={"hostname": hostname})]})
+
+
+def their_report(**fields: Any) -> RunReport:
+    report = make_report(
+        project=THEIRS,
+        study="zephyr-1",
+        name="secret zephyr",
+        strategy="ddp",
+        status="failed",
+        tags={"codename": "zephyr"},
+        country_iso_code="FRA",
+        region="zephyrland",
+        user="zoe",
+        **fields,
+    )
+    return named(report, "zephyr-node")
+
+
+Asked = tuple[str, str, str, str]
+"""Method, path with its values, query, body."""
+
+
+@dataclass
+class World:
+    """A ledger with my runs, and in the end theirs, and everything that was ever asked of it."""
+
+    client: TestClient
+    my_key: str
+    mine: list[RunReport]
+    theirs: list[RunReport]
+    before: dict[Asked, Any] = field(default_factory=dict)
+    all_before: dict[Asked, Any] = field(default_factory=dict)
+
+    def ask(self, key: str, asked: Asked) -> Any:
+        method, path, query, body = asked
+        url = f"{path}?{query}" if query else path
+        return said(self.client.request(method, url, content=body, headers=bearing(key)))
+
+    def store(self, reports: list[RunReport]) -> None:
+        for report in reports:
+            answer = self.client.put(
+                f"/v1/runs/{report.run_id}",
+                content=report.model_dump_json(),
+                headers=bearing(SERVER_KEY),
+            )
+            assert answer.status_code == 201, answer.text
+
+    def operations(self) -> list[tuple[str, str, dict[str, Any]]]:
+        paths = self.client.get("/openapi.json").json()["paths"]
+        return [
+            (method.upper(), path, operation)
+            for path, methods in paths.items()
+            for method, operation in methods.items()
+        ]
+
+    def requests(self) -> dict[str, list[Asked]]:
+        """Every request about their runs that there is, by its route."""
+        return {
+            f"{method} {path}": list(self._of_route(method, path, operation))
+            for method, path, operation in self.operations()
+        }
+
+    def _of_route(self, method: str, path: str, operation: dict[str, Any]) -> Iterator[Asked]:
+        bodies = [""] if method == "GET" else self._bodies(method, path)
+        named = [each for each in operation.get("parameters", []) if each["in"] != "header"]
+        unknown = [each["name"] for each in named if each["in"] == "query"]
+        unknown = [name for name in unknown if name not in QUERIES]
+        assert not unknown, f"{path} takes {unknown}: which values could lead to others' runs?"
+        values = {
+            "run_id": [str(self.theirs[0].run_id), str(self.mine[0].run_id)],
+            "project": [THEIRS, MINE, "nobody's"],
+        }
+        names = [each["name"] for each in named if each["in"] == "path"]
+        assert len(names) <= 1, f"{path}: which values could lead to others' runs?"
+        paths = [path]
+        for name in names:
+            assert name in values, f"{path}: which {name} could lead to others' runs?"
+            paths = [path.replace(f"{{{name}}}", value) for value in values[name]]
+        queries = [
+            str(httpx.QueryParams({each["name"]: value}))
+            for each in named
+            if each["in"] == "query"
+            for value in QUERIES[each["name"]]
+        ]
+        if method == "DELETE":  # Mine are still needed.
+            paths = [each for each in paths if str(self.mine[0].run_id) not in each]
+        for each in paths:
+            for query in ["", *queries]:
+                for body in bodies:
+                    yield method, each, query, body
+
+    def _bodies(self, method: str, path: str) -> list[str]:
+        known = {
+            "PUT /v1/runs/{run_id}": [self.theirs[0].model_dump_json()],
+            "POST /v1/runs/batch": [
+                json.dumps({"items": [each.model_dump(mode="json") for each in self.theirs]})
+            ],
+            "DELETE /v1/runs/{run_id}": [""],
+        }
+        route = f"{method} {path}"
+        assert route in known, f"{route} is new: which body could change or find others' runs?"
+        return known[route]
+
+
+def said(answer: Any) -> Any:
+    """All of an answer that is not of this very request."""
+    headers = {name: value for name, value in answer.headers.items() if name != "x-request-id"}
+    body: Any = answer.content
+    if b'"request_id"' in body:
+        body = json.loads(body)
+        for problem in [body, *(item["problem"] or {} for item in body.get("items", []))]:
+            problem.pop("request_id", None)
+        headers.pop("content-length")
+    return answer.status_code, headers, body
+
+
+@pytest.fixture(scope="module")
+def world(module_ledgers: Ledgers) -> Iterator[World]:
+    _, my_key = make_key(module_ledgers.url(), MINE, scopes=("admin",))
+    # As fast as it can: it is not the limit that is tried here.
+    settings = module_ledgers.settings(api_key=SERVER_KEY, rate_limit="0")
+    with TestClient(create_app(settings)) as client:
+        mine = [make_report(project=MINE, study=f"s{number}") for number in range(3)]
+        theirs = [their_report() for _ in range(3)]
+        made = World(client, my_key, mine, theirs)
+        made.store(mine)
+        asked = made.requests()
+        made.before = {each: made.ask(my_key, each) for many in asked.values() for each in many}
+        made.all_before = {
+            each: made.ask(SERVER_KEY, each)
+            for many in asked.values()
+            for each in many
+            if each[0] == "GET"
+        }
+        made.store(theirs)
+        yield made
+
+
+def test_every_answer_is_what_it_was_before_the_others_came(world: World) -> None:
+    for asked, before in world.before.items():
+        assert world.ask(world.my_key, asked) == before, asked[:3]
+
+
+def test_the_same_requests_show_everything_to_the_servers_key(world: World) -> None:
+    """That is to say: were the key not looked at, the test above would fail on every route."""
+    for route, many in world.requests().items():
+        if not route.startswith("GET") or route.removeprefix("GET ") in FOR_EVERYONE:
+            continue
+        changed = [each for each in many if world.ask(SERVER_KEY, each) != world.all_before[each]]
+        assert changed, route
+
+
+def test_no_request_with_a_key_of_mine_has_changed_their_runs(world: World) -> None:
+    for report in world.theirs:
+        answer = world.client.get(f"/v1/runs/{report.run_id}", headers=bearing(SERVER_KEY))
+        assert RunReport.model_validate_json(answer.content) == report
+
+
+def test_a_page_of_the_others_is_no_page_of_mine(world: World) -> None:
+    for path in ("/v1/runs", "/v1/projects"):
+        page = world.client.get(f"{path}?limit=1", headers=bearing(SERVER_KEY)).json()
+        asked = f"{path}?limit=1&cursor={page['next_cursor']}"
+        assert world.client.get(asked, headers=bearing(SERVER_KEY)).status_code == 200
+        answer = world.client.get(asked, headers=bearing(world.my_key))
+        assert answer.status_code == 422
+        assert "belongs to a list with other filters" in answer.json()["detail"]
+
+
+def test_my_own_pages_follow_each_other(world: World) -> None:
+    found, cursor = [], ""
+    while True:
+        asked = f"/v1/runs?limit=1{cursor}"
+        page = world.client.get(asked, headers=bearing(world.my_key)).json()
+        found += [run["run_id"] for run in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert sorted(found) == sorted(str(report.run_id) for report in world.mine)
+
+
+def test_the_summary_is_of_my_projects_alone(world: World) -> None:
+    mine = world.client.get("/v1/summary", headers=bearing(world.my_key)).json()
+    alone = world.client.get(f"/v1/projects/{MINE}/summary", headers=bearing(SERVER_KEY)).json()
+    assert mine | {"project": MINE} == alone
+    assert mine["runs"] == len(world.mine)
+
+
+def test_an_id_that_is_taken_elsewhere_is_neither_overwritten_nor_explained(world: World) -> None:
+    taken = world.theirs[0]
+    report = make_report(project=MINE, run_id=taken.run_id, seq=99)
+    path, body = f"/v1/runs/{taken.run_id}", report.model_dump_json()
+    answer = world.client.put(path, content=body, headers=bearing(world.my_key))
+    assert (answer.status_code, answer.headers["content-type"]) == (409, MEDIA_TYPE)
+    assert answer.json()["detail"] == (
+        f"run {taken.run_id} cannot be stored: its id is taken, make a new one"
+    )
+    other = make_report(project=MINE)
+    batch = json.dumps({"items": [json.loads(body), other.model_dump(mode="json")]})
+    results = world.client.post("/v1/runs/batch", content=batch, headers=bearing(world.my_key))
+    assert [item["status"] for item in results.json()["items"]] == [409, 201]
+    world.client.delete(f"/v1/runs/{other.run_id}", headers=bearing(world.my_key))
+    held = world.client.get(path, headers=bearing(SERVER_KEY))
+    assert RunReport.model_validate_json(held.content) == taken
+
+
+def test_a_share_of_another_projects_run_is_refused(world: World) -> None:
+    taken = world.theirs[1]
+    share = make_report(project=MINE, run_id=taken.run_id, reporter="intruder", seq=99)
+    path = f"/v1/runs/{taken.run_id}"
+    answer = world.client.put(path, content=share.model_dump_json(), headers=bearing(world.my_key))
+    assert answer.status_code == 409
+    held = world.client.get(path, headers=bearing(SERVER_KEY))
+    assert RunReport.model_validate_json(held.content) == taken
+
+
+def test_a_run_does_not_leave_its_project_with_a_key_of_that_alone(world: World) -> None:
+    report = world.mine[0]
+    moved = report.model_copy(update={"project": THEIRS, "seq": 7}).model_dump_json()
+    path = f"/v1/runs/{report.run_id}"
+    answer = world.client.put(path, content=moved, headers=bearing(world.my_key))
+    assert answer.status_code == 403
+    assert answer.json()["detail"] == (
+        f"this key is not for project '{THEIRS}', but for '{MINE}'; report to one of those, or use "
+        "another key"
+    )
+    assert world.client.get(path, headers=bearing(world.my_key)).json()["project"] == MINE
+
+
+# ----------------------------------------------------------------------------------------- scopes
+
+
+@pytest.fixture(scope="module")
+def scoped(module_ledgers: Ledgers) -> Iterator[tuple[TestClient, dict[str, str]]]:
+    """A server, and a key for every combination of scopes that lacks one."""
+    url = module_ledgers.url("scopes")
+    made = {
+        "ingest": make_key(url, scopes=("ingest",))[1],
+        "read": make_key(url, scopes=("read",))[1],
+        "ingest, read": make_key(url, scopes=("ingest", "read"))[1],
+        "admin": make_key(url, scopes=("admin",))[1],
+    }
+    settings = module_ledgers.settings("scopes", rate_limit="0")
+    with TestClient(create_app(settings)) as client:
+        yield client, made
+
+
+DELIVERIES = {("put", "/v1/runs/{run_id}"), ("post", "/v1/runs/batch")}
+
+
+def test_every_route_asks_for_a_scope(scoped: tuple[TestClient, dict[str, str]]) -> None:
+    """Reading for GET, delivering for reports, and `admin` for whatever else changes something."""
+    client, made = scoped
+    paths = client.get("/openapi.json").json()["paths"]
+    for path, methods in paths.items():
+        for method in methods:
+            if path in OPEN:
+                continue
+            needed = "read" if method == "get" else "admin"
+            if (method, path) in DELIVERIES:
+                needed = "ingest"
+            for has, key in made.items():
+                answer = client.request(method, path, headers=bearing(key))
+                is_refused = f"lacks the scope '{needed}', it has {has};" in answer.text
+                assert is_refused == (answer.status_code == 403)
+                assert is_refused == (needed not in has and has != "admin"), (method, path, has)
