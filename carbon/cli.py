@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 database_app = typer.Typer(help="Look after the ledger.", no_args_is_help=True)
 app.add_typer(database_app, name="db")
+keys_app = typer.Typer(help="Say who may use the ledger's API.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
 console = Console(highlight=False, soft_wrap=True)
 
 Host = Annotated[str, typer.Option(help="Address to listen on. Any but loopback needs an API key.")]
@@ -35,6 +37,10 @@ Database = Annotated[
 ]
 BackupFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="Of `carbon db backup`.", show_default=False)
+]
+AllowAnyone = Annotated[
+    bool,
+    typer.Option("--allow-anyone", help="Let whoever reaches it in as long as there are no keys."),
 ]
 Workers = Annotated[
     int,
@@ -125,10 +131,12 @@ def serve(
     port: Port = DEFAULT_PORT,
     database: Database = None,
     workers: Workers = 1,
+    allow_anyone: AllowAnyone = False,
 ) -> None:
     """Start the API, and take over the runs that wait in this machine's spool."""
     _require_server()
-    processes.become("api", [*_api_arguments(host, port, database), "--workers", str(workers)])
+    arguments = _api_arguments(host, port, database, allow_anyone)
+    processes.become("api", [*arguments, "--workers", str(workers)])
 
 
 @database_app.command("upgrade")
@@ -167,6 +175,54 @@ def restore_database(file: BackupFile, database: Database = None) -> None:
     processes.become("api.administration", arguments)
 
 
+@keys_app.command("create")
+def create_key(
+    project: Annotated[
+        list[str] | None,
+        typer.Option(help="What it is for; repeatable. Every project where it is left out."),
+    ] = None,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SCOPE",
+            help="ingest, read or admin, which is both and deletes; repeatable.",
+            show_default="ingest and read",
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Whose it is, for the list.")] = None,
+    expires: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Its last day, in UTC: 2030-12-31.")
+    ] = None,
+    database: Database = None,
+) -> None:
+    """Make a key of the API and show it, this once."""
+    _require_server()
+    given = {"--project": project, "--scope": scope, "--name": name, "--expires": expires}
+    arguments = [
+        f"{option}={value}"
+        for option, values in given.items()
+        for value in ([values] if isinstance(values, str) else values or [])
+    ]
+    processes.become("api.key_commands", ["create", *arguments, *_database_arguments(database)])
+
+
+@keys_app.command("list")
+def list_keys(database: Database = None) -> None:
+    """List the keys, without their secrets."""
+    _require_server()
+    processes.become("api.key_commands", ["list", *_database_arguments(database)])
+
+
+@keys_app.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As the list has it.")],
+    database: Database = None,
+) -> None:
+    """Take a key back: every server refuses it within seconds."""
+    _require_server()
+    processes.become("api.key_commands", ["revoke", *_database_arguments(database), "--", key_id])
+
+
 @app.command()
 def ui(host: Host = "127.0.0.1", port: UiPort = DEFAULT_UI_PORT) -> None:
     """Start the dashboard of the API at CARBON_API_URL."""
@@ -180,6 +236,7 @@ def up(
     port: Port = DEFAULT_PORT,
     ui_port: UiPort = DEFAULT_UI_PORT,
     database: Database = None,
+    allow_anyone: AllowAnyone = False,
 ) -> None:
     """Start the API and its dashboard; Ctrl-C stops both."""
     _require_server()
@@ -188,7 +245,8 @@ def up(
     children = processes.Children()
     children.stop_on_signals()
     try:
-        children.start("API", "api", _api_arguments(host, port, database), os.environ)
+        arguments = _api_arguments(host, port, database, allow_anyone)
+        children.start("API", "api", arguments, os.environ)
         if _came_up(children, settings):
             children.start(
                 "dashboard",
@@ -360,8 +418,9 @@ def _require_server() -> None:
     processes.require("server", "alembic", "fastapi", "sqlmodel", "uvicorn", "prometheus_client")
 
 
-def _api_arguments(host: str, port: int, database: str | None) -> list[str]:
-    return ["--host", host, "--port", str(port), *_database_arguments(database)]
+def _api_arguments(host: str, port: int, database: str | None, allow_anyone: bool) -> list[str]:
+    arguments = ["--host", host, "--port", str(port), *_database_arguments(database)]
+    return [*arguments, "--allow-anyone"] if allow_anyone else arguments
 
 
 def _database_arguments(database: str | None) -> list[str]:
