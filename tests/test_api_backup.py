@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from api import administration, derived, reports, runs
+from api.access import Access
 from api.db import open_database, writing
 from api.engine import engine_of
 from api.tables import DAYS, RUNS, SERIES, SHARES
@@ -40,7 +41,7 @@ def held(url: str) -> dict[str, list[RunReport | None]]:
     engine = open_database(url)
     with engine.begin() as connection:
         ids = sorted(connection.execute(select(RUNS.c.run_id)).scalars())
-        found = {str(run_id): [runs.find(connection, run_id)] for run_id in ids}
+        found = {str(run_id): [runs.find(connection, Access(), run_id)] for run_id in ids}
         found["shares"] = list(connection.execute(select(SHARES.c.reporter)).scalars())
         found["series"] = list(connection.execute(select(SERIES.c.packed)).scalars())
         assert derived.differences(connection) == []

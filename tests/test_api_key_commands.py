@@ -84,10 +84,7 @@ def test_the_list_has_no_secrets(ledgers: Ledgers, capsys: Captured) -> None:
     run(ledgers, "revoke", other.split("_")[1])
     capsys.readouterr()
     head, first, second = lines_of_list(ledgers, capsys)
-    assert head == ["ID", "NAME", "PROJECTS", "SCOPES", "CREATED", "EXPIRES"] + [
-        "LAST USED",
-        "STATE",
-    ]
+    assert head == ["ID", "NAME", "PROJECTS", "SCOPES", "CREATED", "EXPIRES", "LAST USED", "STATE"]
     after = f"{day + timedelta(days=1)} 00:00"
     assert first[:4] == [one.split("_")[1], "-", "a, b", "ingest, read"]
     assert first[5:] == [after, "-", "active"]

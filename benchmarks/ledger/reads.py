@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from uuid import UUID
 
 from api import cursors
+from api.access import Access
 from api.filters import RunFilters
 from api.listing import Listing
 from benchmarks.ledger import runs
@@ -139,7 +140,9 @@ def _places(caller: Caller, filters: Mapping[str, str]) -> dict[str, dict[str, s
         ("last", begins, UUID(last["run_id"])),
     ):
         micros = cursors.microseconds(moment.astimezone(UTC))
-        places[place] = {"cursor": cursors.encode((micros, run_id.hex), Listing(asked).key())}
+        places[place] = {
+            "cursor": cursors.encode((micros, run_id.hex), Listing(asked, Access()).key())
+        }
     return places
 
 
