@@ -160,7 +160,8 @@ def _deliver_one(spool: Spool, client: "Client", run_id: UUID, outcome: Outcome)
         if error.status in _REPORT_AT_FAULT:
             _reject(spool, run_id, outcome, str(error), problem=error.problem)
         else:
-            _wait(outcome, run_id, error, give_up=True)
+            # A key that is not for this run's project may be for that of the next.
+            _wait(outcome, run_id, error, give_up=error.status != 403)
     except ApiUnreachableError as error:
         _wait(outcome, run_id, error, give_up=error.status in _API_ABSENT)
     else:

@@ -285,8 +285,8 @@ def _api(settings: Settings, transport: "BaseTransport | None") -> Iterator[Find
         try:
             client.runs(limit=1)
         except ApiRejectedError as error:
-            is_about_the_key = error.status in (401, 403)
-            way_out = "set CARBON_API_KEY to the server's" if is_about_the_key else None
+            # Of a key that is good but lacks a scope the server says which.
+            way_out = "set CARBON_API_KEY to a key of the server" if error.status == 401 else None
             yield Finding("API key", "note", str(error), way_out)
         except ApiUnreachableError as error:
             yield Finding("API key", "note", str(error))

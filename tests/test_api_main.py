@@ -9,20 +9,28 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 import httpx
 import pytest
 
+from api import keys
 from api.bodies import MAX_BODY_BYTES
+from api.db import open_database, writing
 from carbon.client import Client
 from carbon.errors import ApiRejectedError
+from carbon.run_id import new_run_id
 from carbon.schema import Problem, RunReport
+from carbon.spool import Spool, encode
 from tests.factories import make_report
 from tests.fixtures.api import ROOT, SERVE, LiveApi, begun, clean_environment, serving
 from tests.fixtures.ledgers import Ledgers
 from tests.fixtures.tracking import wait_until
+from tests.keys import bearing, make_key
+from tests.test_carbon_part import EVENTS, STARTED
 
 TIMEOUT_S = 30
 
@@ -146,6 +154,42 @@ def test_it_serves_other_machines_with_a_key(tmp_path: Path) -> None:
         assert httpx.get(f"{local}/v1/summary", timeout=TIMEOUT_S).status_code == 401
         with Client(server.settings) as client:
             assert client.summary().runs == 0
+
+
+def test_it_serves_other_machines_with_a_key_of_the_ledger(tmp_path: Path) -> None:
+    ledger = f"sqlite:///{tmp_path}/ledger.db"
+    key, text = make_key(ledger, "digits")
+    with serving(tmp_path, "--host", "0.0.0.0") as server:
+        url = f"http://127.0.0.1:{server.url.rsplit(':', 1)[1]}/v1/summary"
+        assert httpx.get(url, timeout=TIMEOUT_S).status_code == 401
+        assert httpx.get(url, headers=bearing(text), timeout=TIMEOUT_S).status_code == 200
+        engine = open_database(ledger)
+        with writing(engine) as connection:
+            keys.revoke(connection, key.id, datetime.now(UTC))
+        engine.dispose()
+        # Without any key it is closed, not open.
+        wait_until(lambda: httpx.get(url, headers=bearing(text)).status_code == 401)
+        assert httpx.get(url, timeout=TIMEOUT_S).status_code == 401
+
+
+def test_it_serves_anyone_where_that_is_said(tmp_path: Path) -> None:
+    with serving(tmp_path, "--host", "0.0.0.0", "--allow-anyone") as server:
+        url = f"http://127.0.0.1:{server.url.rsplit(':', 1)[1]}/v1/summary"
+        named = {"Host": "ledger.lab.example"}
+        assert httpx.get(url, headers=named, timeout=TIMEOUT_S).status_code == 200
+
+
+def test_what_waits_on_the_servers_machine_gets_in_without_a_key_there(tmp_path: Path) -> None:
+    _, text = make_key(f"sqlite:///{tmp_path}/ledger.db")
+    spool = Spool(tmp_path / "server-spool")
+    run_id = new_run_id()
+    started = replace(STARTED, run_id=str(run_id))
+    held = spool.open_part(run_id, str(new_run_id()))
+    held.append(encode([started, *EVENTS[1:]]))
+    held.close()
+    with serving(tmp_path) as server:
+        url = f"{server.url}/v1/runs/{run_id}"
+        wait_until(lambda: httpx.get(url, headers=bearing(text)).status_code == 200)
 
 
 # ------------------------------------------------------------------------------- what it refuses

@@ -123,7 +123,7 @@ def test_a_run_waits_while_the_api_fails_and_arrives_unchanged(
     assert report.seq == 1, "trying again does not change the report"
 
 
-@pytest.mark.parametrize(("status", "tried"), [(500, 3), (503, 1), (401, 1)])
+@pytest.mark.parametrize(("status", "tried"), [(500, 3), (503, 1), (401, 1), (403, 3)])
 def test_other_runs_are_tried_unless_the_api_is_absent(
     status: int, tried: int, spool: Spool, client: Client, server: Server, put: Put
 ) -> None:
