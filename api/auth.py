@@ -1,7 +1,7 @@
 """Who may use the API: everyone where there are no keys, else who sends one."""
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
@@ -11,7 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api import keys
 from api.access import UNLIMITED, Access, Scope
-from api.held_keys import HeldKeys
+from api.held_keys import Held, HeldKeys
 from api.keys import Key
 from api.limits import Limits, sender_at
 from api.problems import ProblemError
@@ -82,16 +82,15 @@ class Gate:
         self._held.used(key)
         return key.access()
 
-    def _needs_keys(self, held: Mapping[str, Key]) -> bool:
+    def _needs_keys(self, held: Held) -> bool:
         is_always_asked = self._doors.faces_others and not self._doors.allows_anyone
-        has_one = self._server_key is not None or keys.ask_for_one(held.values())
-        return is_always_asked or has_one
+        return is_always_asked or self._server_key is not None or held.are_asked_for
 
 
-def _accepted(given: str | None, held: Mapping[str, Key]) -> Key:
+def _accepted(given: str | None, held: Held) -> Key:
     if given is None:
         raise _unauthorized("this API needs a key: send `Authorization: Bearer KEY`")
-    key = held.get(keys.id_in(given) or "")
+    key = held.by_id.get(keys.id_in(given) or "")
     if key is None or not key.is_of(given):
         raise _unauthorized(
             "this is not a key of this API; see `carbon keys list` and CARBON_API_KEY on the server"

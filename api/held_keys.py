@@ -1,12 +1,14 @@
 """The ledger's keys as a server holds them: read anew when they are older than a second or two.
 
-To look a key up for every request would cost more than many a request itself.
+To look a key up for every request would cost more than many a request itself: a query in a thread,
+where checking one that is held takes microseconds.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import Engine
@@ -26,8 +28,16 @@ FRESH_S = 2.0
 _USE_NOTED_EVERY_S = 60.0
 
 
+@dataclass(frozen=True)
+class Held:
+    """All keys of a ledger as they were read: by their ids, and whether they close its API."""
+
+    by_id: Mapping[str, Key]
+    are_asked_for: bool
+
+
 class HeldKeys:
-    """All keys of a ledger, by their ids."""
+    """The keys of a ledger, never older than a few seconds."""
 
     def __init__(self, engine: Engine, clock: Callable[[], float] = time.monotonic) -> None:
         """Read them; raises what the database raises."""
@@ -38,7 +48,7 @@ class HeldKeys:
         self._held = self._read()
         self._read_s = clock()
 
-    async def current(self) -> Mapping[str, Key]:
+    async def current(self) -> Held:
         """Return the keys as they are in the ledger, or were at most `FRESH_S` ago.
 
         While the database does not answer they stay as they were: nothing can be read or written
@@ -65,9 +75,10 @@ class HeldKeys:
     def _is_old(self) -> bool:
         return self._clock() - self._read_s > FRESH_S
 
-    def _read(self) -> Mapping[str, Key]:
+    def _read(self) -> Held:
         with self._engine.begin() as connection:
-            return {key.id: key for key in keys.every(connection)}
+            found = keys.every(connection)
+        return Held({key.id: key for key in found}, keys.ask_for_one(found))
 
     def _note(self, key_id: str) -> None:
         try:

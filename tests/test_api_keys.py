@@ -225,7 +225,7 @@ def test_what_waits_on_its_own_machine_gets_in_and_nothing_else(ledgers: Ledgers
 
 
 async def held_ids(held: HeldKeys) -> list[str]:
-    return list(await held.current())
+    return list((await held.current()).by_id)
 
 
 @pytest.mark.anyio
