@@ -53,13 +53,15 @@ def create_app(settings: Settings, doors: Doors | None = None) -> FastAPI:
     ingest = Ingest(engine)
     doors = doors or Doors()
     limits = Limits(settings.rate_limit)
-    gate = Gate(settings.api_key_text, HeldKeys(engine), limits, doors)
+    held = HeldKeys(engine)
+    gate = Gate(settings.api_key_text, held, limits, doors)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with watching(engine, settings.interrupted_after_s):
             yield
         ingest.close()
+        await held.close()
         engine.dispose()
         service.leave()
 

@@ -45,6 +45,7 @@ class HeldKeys:
         self._clock = clock
         self._reading = asyncio.Lock()
         self._use_noted_s: dict[str, float] = {}
+        self._noting: set[asyncio.Future[None]] = set()
         self._held = self._read()
         self._read_s = clock()
 
@@ -70,7 +71,14 @@ class HeldKeys:
         noted_s = self._use_noted_s.get(key.id)
         if noted_s is None or now_s - noted_s > _USE_NOTED_EVERY_S:
             self._use_noted_s[key.id] = now_s
-            asyncio.get_running_loop().run_in_executor(None, self._note, key.id)
+            noting = asyncio.get_running_loop().run_in_executor(None, self._note, key.id)
+            self._noting.add(noting)
+            noting.add_done_callback(self._noting.discard)
+
+    async def close(self) -> None:
+        """Wait until what is being noted is, before the database is closed."""
+        if self._noting:
+            await asyncio.wait(self._noting)
 
     def _is_old(self) -> bool:
         return self._clock() - self._read_s > FRESH_S

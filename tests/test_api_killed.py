@@ -137,7 +137,7 @@ def test_a_killed_server_loses_nothing_and_doubles_nothing(ledgers: Ledgers) -> 
     with engine.begin() as connection:
         rows = connection.execute(select(RUNS.c.run_id, RUNS.c.seq))
         held = {row.run_id: row.seq for row in rows}
-        counted = sum(total.tally.runs for total in totals(connection, EVERYTHING))
+        counted = sum(total.tally.runs for total in totals(connection, [EVERYTHING]))
         assert derived.differences(connection) == []
     engine.dispose()
     assert len(acknowledged) >= KILLS[ledgers.backend]

@@ -15,6 +15,7 @@ from carbon.settings import Settings
 from carbon.spool import Spool
 from tests.fixtures.api import LiveApi
 from tests.fixtures.tracking import closed_port, wait_until
+from tests.test_api_migrate import WITHOUT_SHARES
 from tests.test_carbon_tracker_processes import start
 
 Env = dict[str, str]
@@ -153,8 +154,9 @@ def test_a_ledger_that_is_not_up_to_date_is_mended_by_the_command_that_serve_nam
     assert (done.returncode, done.stderr) == (0, "")
     assert f"sqlite:///{tmp_path}/ledger.db was empty, and is a ledger now" in done.stdout
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as earlier:
-        earlier.execute("DROP TABLE alembic_version")
-        earlier.execute("DROP TABLE shares")
+        for statement in WITHOUT_SHARES:
+            earlier.execute(statement)
+        earlier.commit()
     refused = carbon("serve", "--port", str(closed_port()), env=server_env)
     assert refused.returncode == 1
     assert is_one_line(refused.stderr)
