@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from api import derived
 from api.database_urls import shown
-from api.engine import BEGIN, WAY_OUT, file_of
+from api.engine import BEGIN, WAY_OUT, file_of, snapshots_of
 from api.tables import RUNS
 from carbon.errors import SettingsError
 
@@ -75,7 +75,8 @@ def make_or_check(engine: Engine) -> None:
     Raises:
         SettingsError: names what mends it.
     """
-    with engine.begin() as connection:
+    # One state: another server may be making the tables between two looks at them.
+    with snapshots_of(engine).begin() as connection:
         schema = _schema_of(connection)
     if schema.is_empty:
         upgrade(engine)
