@@ -14,13 +14,13 @@ from sqlalchemy.exc import DBAPIError
 
 from api import keys, logs
 from api.auth import Doors
+from api.database_option import add_database_option, settings_for
 from api.database_urls import shown_text
 from api.db import open_database
-from api.engine import WAY_OUT, url_of
+from api.engine import WAY_OUT
 from api.server import Server
 from api.takeover import take_over
 from api.workers import keep_serving, shared_counts
-from carbon import settings
 from carbon.errors import CarbonError, SettingsError
 from carbon.processes import url_from_here
 from carbon.settings import DEFAULT_PORT, MOST_WORKERS, Settings
@@ -37,8 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit status: 0 stopped, 1 cannot serve, 2 must not serve."""
     options = _parser().parse_args(arguments)
     try:
-        named = None if options.database is None else url_of(options.database)
-        configured = settings.load(database_url=named)
+        configured = settings_for(options)
         doors = _doors(options.host, options.allow_anyone)
         if doors.faces_others and not doors.allows_anyone and not _has_keys(configured):
             return _fail(
@@ -126,12 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="let whoever reaches the address read and write as long as there are no keys",
     )
-    parser.add_argument(
-        "--database",
-        metavar="URL",
-        help="SQLAlchemy URL of the ledger, or the path of a SQLite file (default: "
-        "CARBON_DATABASE_URL, else a file in the user's state directory)",
-    )
+    add_database_option(parser)
     return parser
 
 

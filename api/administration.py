@@ -9,10 +9,10 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from api import backup, derived, migrate
+from api.database_option import add_database_option, settings_for
 from api.database_urls import shown
 from api.db import writing
-from api.engine import engine_of, snapshots_of, url_of
-from carbon import settings
+from api.engine import engine_of, snapshots_of
 from carbon.errors import CarbonError, SettingsError
 
 
@@ -23,8 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        named = None if options.database is None else url_of(options.database)
-        engine = engine_of(settings.load(database_url=named).database_url)
+        engine = engine_of(settings_for(options).database_url)
         try:
             status: int = options.run(engine, options)
         except DBAPIError as error:
@@ -101,12 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m api.administration", description="What is done to a ledger."
     )
     ledger = argparse.ArgumentParser(add_help=False)
-    ledger.add_argument(
-        "--database",
-        metavar="URL",
-        help="SQLAlchemy URL of the ledger, or the path of a SQLite file (default: "
-        "CARBON_DATABASE_URL, else a file in the user's state directory)",
-    )
+    add_database_option(ledger)
     file = argparse.ArgumentParser(add_help=False)
     file.add_argument("file", type=Path)
     commands = parser.add_subparsers(dest="command", required=True)

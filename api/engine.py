@@ -36,14 +36,6 @@ _POSTGRES_MORE = 10
 _POSTGRES = "postgresql+psycopg"
 
 
-def url_of(text: str) -> str:
-    """Return a `--database` option, which may be the path of a SQLite file, as a URL."""
-    if ":" in text:
-        return text
-    path = str(Path(text).expanduser().absolute())
-    return URL.create("sqlite", database=path).render_as_string()
-
-
 def engine_of(url_text: str) -> Engine:
     """Return an engine that is set up for the ledger; a SQLite file's directory is made.
 

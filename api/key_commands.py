@@ -11,12 +11,11 @@ from sqlalchemy.exc import DBAPIError
 
 from api import keys
 from api.access import SCOPES
+from api.database_option import add_database_option, settings_for
 from api.database_urls import shown
 from api.db import open_database, outage, writing
-from api.engine import url_of
 from api.keys import Key
 from api.tables import RUNS
-from carbon import settings
 from carbon.errors import CarbonError, SettingsError, UsageError
 from carbon.schema import Name
 
@@ -29,8 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 not done and nothing changed."""
     options = _parser().parse_args(arguments)
     try:
-        named = None if options.database is None else url_of(options.database)
-        engine = open_database(settings.load(database_url=named).database_url)
+        engine = open_database(settings_for(options).database_url)
         try:
             options.command(engine, options)
         except DBAPIError as error:
@@ -133,12 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     revoking.set_defaults(command=_revoke)
     revoking.add_argument("id", metavar="ID", help="as the list has it")
     for command in (creating, listing, revoking):
-        command.add_argument(
-            "--database",
-            metavar="URL",
-            help="SQLAlchemy URL of the ledger, or the path of a SQLite file (default: "
-            "CARBON_DATABASE_URL, else a file in the user's state directory)",
-        )
+        add_database_option(command)
     return parser
 
 
