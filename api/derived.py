@@ -1,6 +1,6 @@
 """What follows from the runs and is kept beside them, labels and sums: making and checking it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
 from hashlib import blake2b
 from heapq import merge
@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from api import labels
-from api.rollups import COLUMNS_NEEDED, Change, Key, Run, apply, changes_of
+from api.rollups import COLUMNS_NEEDED, Change, Key, Run, apply, changes_of, day_of
 from api.sums import EXTREMES, extreme_of
 from api.tables import DAYS, LABELS, RUNS, TOTALS
 from api.writing import REPORT_COLUMNS
@@ -63,7 +63,7 @@ def differences(connection: Connection) -> list[str]:
 
     def days_of_runs() -> Iterator[tuple[date, str, dict[Key, _Sums]]]:
         nonlocal print_of_labels
-        for day, rows in groupby(chain.from_iterable(_all_runs(connection)), key=_day_of):
+        for day, rows in groupby(chain.from_iterable(_all_runs(connection)), key=day_of):
             counted = []
             for row in rows:
                 counted.append((None, _counted(row)))
@@ -136,11 +136,6 @@ def _joined(one: _Sums | None, other: _Sums) -> _Sums:
 def _by_key(table: Table, rows: Iterable[RowMapping]) -> dict[Key, _Sums]:
     names = table.primary_key.columns.keys()
     return {tuple(row[name] for name in names): dict(row) for row in rows}
-
-
-def _day_of(row: Mapping[str, Any]) -> date:
-    moment: datetime = row["started_at"]
-    return moment.astimezone(UTC).date()
 
 
 def _fingerprint(label: str, started_at: datetime, run_id: UUID) -> int:

@@ -32,7 +32,7 @@ def tagged(request: Request, content: bytes) -> Response:
     etag = etag_of(content)
     if is_held(request, etag):
         return unchanged(etag)
-    return Response(content, media_type=MEDIA_TYPES["json"], headers=_headers(etag))
+    return tagged_with(etag, content)
 
 
 def tagged_with(etag: str, content: bytes) -> Response:

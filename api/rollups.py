@@ -7,7 +7,8 @@ the run is now and what it was: repeats add nothing, corrections and deletions a
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -178,11 +179,17 @@ def total_key(run: Run, project: str) -> Key:
     return project, *place, run["intensity_source"] or "", run["intensity_year"] or 0
 
 
+def day_of(run: Run) -> date:
+    """Return the day on which a run counts: in UTC, that on which it started."""
+    started_at: datetime = run["started_at"]
+    return started_at.astimezone(UTC).date()
+
+
 def day_key(run: Run) -> Key:
     """Return the key of the row of `DAYS` that a run counts in."""
     return (
         run["project"],
-        run["started_at"].astimezone(UTC).date(),
+        day_of(run),
         run["strategy"] or "",
         run["study"] or "",
         run["user"] or "",
@@ -200,32 +207,23 @@ def _write(connection: Connection, table: Table, changes: Mapping[Key, Change]) 
         for key, change in in_order
     ]
     if rows:
-        connection.execute(_upsert(connection, table), rows)
+        connection.execute(_upsert(connection.dialect.name, table), rows)
     for key, change in in_order:
         if change.takes:
             _mend(connection, table, key, change.gone)
 
 
-_upserts: dict[tuple[str, str], Any] = {}
-
-
-def _upsert(connection: Connection, table: Table) -> Any:
+@cache
+def _upsert(dialect: str, table: Table) -> Any:
     """Return the statement that adds to a row of sums, or makes it."""
-    dialect = connection.dialect.name
-    statement = _upserts.get((dialect, table.name))
-    if statement is None:
-        insert = _INSERT[dialect](table)
-        new = insert.excluded
-        changed: dict[str, Any] = {name: table.c[name] + new[name] for name in COLUMNS}
-        for name, (_, choose) in EXTREMES.items():
-            held, given = table.c[name], new[name]
-            is_further = given < held if choose is min else given > held
-            changed[name] = case((or_(held.is_(None), is_further), given), else_=held)
-        statement = insert.on_conflict_do_update(
-            index_elements=list(table.primary_key), set_=changed
-        )
-        _upserts[dialect, table.name] = statement
-    return statement
+    insert = _INSERT[dialect](table)
+    new = insert.excluded
+    changed: dict[str, Any] = {name: table.c[name] + new[name] for name in COLUMNS}
+    for name, (_, choose) in EXTREMES.items():
+        held, given = table.c[name], new[name]
+        is_further = given < held if choose is min else given > held
+        changed[name] = case((or_(held.is_(None), is_further), given), else_=held)
+    return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
 
 
 def _mend(
