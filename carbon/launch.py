@@ -14,11 +14,10 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import NoReturn
 from uuid import UUID
 
-from carbon import enclosing_run, run_id, topology
+from carbon import clocks, enclosing_run, run_id, topology
 from carbon.errors import CommandError, SpoolError
 from carbon.metering import machine_sources
 from carbon.naming import name_run
@@ -64,10 +63,10 @@ def run(command: Sequence[str], spec: RunSpec, settings: Settings) -> NoReturn:
         "CARBON_SPOOL_DIR": str(settings.spool_dir),
     }
     held_back = _hold_back(settings, the_run)
-    began_s = time.monotonic()
+    began_s, began_at = clocks.now()
     started = Started(
         run_id=str(the_run),
-        started_at=datetime.now(UTC).isoformat(),
+        started_at=began_at.isoformat(),
         spec=spec.model_dump(mode="json"),
         hostname=place.hostname,
         pid=os.getpid(),

@@ -20,7 +20,7 @@ from carbon.schema import (
 from carbon.schema.fields import MAX_CONFIG, MAX_METRICS, MAX_TAGS
 from carbon.series import PartSeries
 from carbon.series_merge import merge_series
-from carbon.uncertainty import Term
+from carbon.uncertainty import UNSEEN_UNCERTAINTY, Term
 
 MAX_EPOCHS = 20_000
 """Epochs a report lists at most; what comes later counts in the run's totals alone. A report must
@@ -186,7 +186,7 @@ def _device(uuid: str, shares: Sequence[tuple[Part, Metered]]) -> DeviceReport:
         energy_j = part.sampled.energy_j.get(meter.key)
         energies.append(None if energy_j is None else units.kwh_from_joules(energy_j))
         if energy_j is not None:
-            known.append(Term(_source(part, meter), energy_j, meter.uncertainty))
+            known += _terms(part, meter, energy_j)
         if (percent := part.sampled.utilization_percent.get(meter.key)) is not None:
             utilizations.append((percent, part.sampled.at_s))
     covered_s = sum(at_s for _, at_s in utilizations)
@@ -215,7 +215,7 @@ class _Energy:
     kwh: float
     idle_kwh: float | None
     """What its device would have drawn idle, None where that was never measured."""
-    term: Term
+    terms: list[Term]
 
 
 def _energies(part: Part) -> list[_Energy]:
@@ -232,10 +232,21 @@ def _energies(part: Part) -> list[_Energy]:
                 meter.method,
                 kwh,
                 None if idle_j is None else units.kwh_from_joules(idle_j),
-                Term(_source(part, meter), kwh, meter.uncertainty),
+                _terms(part, meter, kwh),
             )
         )
     return found
+
+
+def _terms(part: Part, meter: Metered, energy: float) -> list[Term]:
+    """Divide what a meter says into what it saw and what was drawn before it was read first."""
+    covered_s = part.sampled.at_s
+    unseen = energy * min(meter.unseen_s / covered_s, 1.0) if covered_s > 0 else 0.0
+    terms = [Term(_source(part, meter), energy - unseen, meter.uncertainty)]
+    if unseen:
+        beginning = f"beginning of {part.started.part_name}"
+        terms.append(Term(beginning, unseen, UNSEEN_UNCERTAINTY))
+    return terms
 
 
 def _source(part: Part, meter: Metered) -> str:
@@ -250,14 +261,18 @@ def _add(contributions: Sequence[list[_Energy]]) -> dict[str, Any]:
         own = [e for e in everything if e.component == component]
         fields[f"{component}_energy_kwh"] = units.add_known([e.kwh for e in own])
         fields[f"{component}_energy_method"] = "+".join(sorted({e.method for e in own})) or None
-        fields[f"{component}_energy_uncertainty"] = uncertainty.of_sum(e.term for e in own)
+        fields[f"{component}_energy_uncertainty"] = _uncertainty(own)
     fields["energy_kwh"] = units.add_known(
         [fields[f"{component}_energy_kwh"] for component in ("gpu", "cpu", "ram")]
     )
-    fields["energy_uncertainty"] = uncertainty.of_sum(e.term for e in everything)
+    fields["energy_uncertainty"] = _uncertainty(everything)
     if all(e.idle_kwh is not None for e in everything):
         fields["idle_energy_kwh"] = units.add_known([e.idle_kwh for e in everything])
     return fields
+
+
+def _uncertainty(energies: Sequence[_Energy]) -> float | None:
+    return uncertainty.of_sum(term for energy in energies for term in energy.terms)
 
 
 def _epochs(ranks: Sequence[Part], launchers: Sequence[Part]) -> list[EpochReport]:

@@ -74,6 +74,8 @@ class Metered:
     """The accelerator's or the processor's name."""
     idle_power_w: float | None = None
     """What the device draws idle, by the baseline kept on its host; see `carbon.baseline`."""
+    unseen_s: float = 0.0
+    """How long this part had gone on before the meter was read first: until then it is inferred."""
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,14 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 from uuid import UUID
 
 from pydantic import ValidationError
 
+from carbon import clocks, topology
 from carbon import run_id as given_id
-from carbon import topology
 from carbon.errors import SettingsError, UsageError
 from carbon.merge import MAX_EPOCHS
 from carbon.metering import Sources, machine_sources
@@ -170,7 +169,7 @@ class Run:
     """A run while it is tracked, and its report afterwards. Made by `carbon.track`."""
 
     def __init__(self, spec: RunSpec, settings: Settings, sources: Sources | None) -> None:
-        self._began_s = time.monotonic()
+        self._began_s, began_at = clocks.now()
         place = topology.detect(os.environ)
         if spec.strategy is None and place.world_size == 1:
             spec = spec.model_copy(update={"strategy": "single"})
@@ -182,7 +181,7 @@ class Run:
         self._ended = False
         started = Started(
             run_id=str(run_id),
-            started_at=datetime.now(UTC).isoformat(),
+            started_at=began_at.isoformat(),
             spec=spec.model_dump(mode="json"),
             hostname=place.hostname,
             pid=self._owner_pid,

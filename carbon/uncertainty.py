@@ -19,6 +19,11 @@ _HOSTS_OWN = ("rapl", "ina3221", "tegrastats")
 """What the methods that read a host's own sensors have in their names; the rest are models."""
 
 
+UNSEEN_UNCERTAINTY = 1 / math.sqrt(3)
+"""Of what was drawn before a meter was read first, which is taken to be as much as just after:
+anything from nothing to twice that, all as likely (GUM, 4.3.7)."""
+
+
 @dataclass(frozen=True)
 class Term:
     """An energy in any unit, its relative standard uncertainty, and whose error that is."""

@@ -191,4 +191,5 @@ class MeterWindow:
             index=device.index if device else None,
             name=device.name if device else getattr(self.meter, "cpu_model", None),
             idle_power_w=self.idle_power_w,
+            unseen_s=max(self._first_s - self.since_s, 0.0) if self._first_s is not None else 0.0,
         )

@@ -40,6 +40,7 @@ def part(
     duration_s: float = 10.0,
     epochs: tuple[EpochEnded, ...] = (),
     place: dict[str, Any] | None = None,
+    unseen_s: float = 0.0,
 ) -> Part:
     energy_j = energy_j or {}
     first = started(
@@ -59,6 +60,7 @@ def part(
             key.removeprefix("gpu:") if key.startswith("gpu:") else None,
             int(key[-1]) if key.startswith("gpu:") else None,
             "A device",
+            unseen_s=unseen_s,
         )
         for key in energy_j
     ]
@@ -74,6 +76,18 @@ def part(
     merged = Part.replay(events, is_alive=is_alive)
     assert merged is not None
     return merged
+
+
+def test_what_was_drawn_before_the_first_look_is_less_certain() -> None:
+    energies = {"gpu:GPU-0": 1 * KWH, "gpu:GPU-1": 3 * KWH}
+    report = merge([part(0, energies, duration_s=10.0, unseen_s=0.5)])
+    # A twentieth is inferred, of both boards by what their meters showed at the same moment.
+    errors = (0.95 * 1 * 0.1, 0.95 * 3 * 0.1, 0.05 * 4 / math.sqrt(3))
+    assert report.energy_uncertainty == pytest.approx(math.hypot(*errors) / 4)
+    devices = report.nodes[0].devices
+    assert [device.energy_uncertainty for device in devices] == pytest.approx(
+        [math.hypot(0.95 * 0.1, 0.05 / math.sqrt(3))] * 2
+    )
 
 
 def test_two_ranks_make_one_run_and_every_joule_counts_once() -> None:
