@@ -20,7 +20,7 @@ log = logging.getLogger("carbon")
 WRITE_INTERVAL_S = 30.0
 """How often the series are written: what a kill costs of them at most, and of no energy."""
 
-LOOK_INTERVAL_S = 5.0
+LOOK_INTERVAL_S = 10.0
 """How often at most what is not known from the energy readings is looked at: memory, temperature,
 the host's load and traffic. A look at all of it costs about as much as an energy reading of eight
 GPUs; load and traffic are counted, so that a longer stretch loses nothing of their mean."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ import pytest
 
 from carbon.meters import codecarbon, processor
 from carbon.meters.base import Meter
-from carbon.meters.codecarbon import MIN_INTERVAL_S, HostMeter
+from carbon.meters.codecarbon import MIN_INTERVAL_S, MOST_UNSEEN, RELUCTANCE_S, HostMeter
 from carbon.meters.processor import Processor
 
 FOUND = Processor("Test CPU", 100.0)
@@ -69,6 +70,23 @@ def test_a_reading_too_soon_is_the_last_one_again() -> None:
     assert meter.read() == first
     clock.now_s += MIN_INTERVAL_S
     assert meter.read().energy_j == pytest.approx(50 * (clock.now_s - 100))
+
+
+def test_the_load_is_looked_at_more_seldom_the_longer_it_goes_on() -> None:
+    clock = Clock()
+    meter = meter_on(clock)
+    looks_s = set()
+    for _ in range(600):
+        clock.now_s += 0.1
+        looks_s.add(round(meter.read().at_s - 100, 1))
+    times_s = sorted(looks_s)
+    unseen = [late - early for early, late in pairwise(times_s)]
+    assert times_s[0] <= 0.2
+    assert RELUCTANCE_S <= round(max(unseen), 6) <= RELUCTANCE_S + 0.1
+    assert all(
+        gap <= max(MOST_UNSEEN * at_s, 0.1) + 0.11
+        for gap, at_s in zip(unseen, times_s[1:], strict=True)
+    )
 
 
 def test_a_meter_that_goes_back_stands_still() -> None:

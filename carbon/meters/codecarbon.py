@@ -31,9 +31,17 @@ where RAPL showed 61.9 W."""
 RAM_UNCERTAINTY = 0.5
 """Of 5 W a module, with the number of modules guessed from the amount of memory."""
 
-POLL_INTERVAL_S = 1.0
-"""How often CodeCarbon looks at the load. Its power is a cubic of the load, so the energy depends
-on what the load is averaged over."""
+POLL_INTERVAL_S = 2.0
+"""How often the load is looked at: what it was in between is counted, and its mean loses nothing.
+CodeCarbon itself looks every second. Its power is a cubic of the load, so that a load which swings
+within two seconds comes out a little lower; that is far less than the model is off."""
+
+RELUCTANCE_S = 0.9 * POLL_INTERVAL_S
+"""Asked again sooner than this, the meter returns what it knows: a look at the load takes as much
+time as eight GPUs. In a short run it is a tenth of the time since the meter was opened,"""
+
+MOST_UNSEEN = 0.1
+"""so that the last look, beyond which the power is taken to go on, is never far from the end."""
 
 MIN_INTERVAL_S = 0.1
 """Load is counted in ticks of 10 ms: over fewer than ten of them it means nothing."""
@@ -74,11 +82,12 @@ class HostMeter:
     def read(self) -> Reading:
         """Return the energy drawn since the meter was opened; see `Meter.read`.
 
-        Within `MIN_INTERVAL_S` of the last reading that one is returned again, with its own time.
+        Soon after the last reading that one is returned again, with its own time.
         """
         now_s = self._clock()
         elapsed_s = now_s - self._last.at_s
-        if not self._is_open or elapsed_s < MIN_INTERVAL_S:
+        enough_s = min(MOST_UNSEEN * (now_s - self._opened_at_s), RELUCTANCE_S)
+        if not self._is_open or elapsed_s < max(enough_s, MIN_INTERVAL_S):
             return self._last
         energy_j = self._last.energy_j
         try:
