@@ -25,11 +25,11 @@ from sqlalchemy import (
 from api import labels
 from api.rollups import COLUMNS_NEEDED, Change, Key, Run, apply, changes_of, day_of
 from api.sums import EXTREMES, extreme_of
-from api.tables import DAYS, LABELS, RUNS, TOTALS
+from api.tables import DAYS, LABELS, RUNS, TOTALS, UNLABELLED
 from api.writing import REPORT_COLUMNS
 from carbon.schema import RunReport
 
-DERIVED = (LABELS, DAYS, TOTALS)
+DERIVED = (LABELS, UNLABELLED, DAYS, TOTALS)
 """The tables of which every row follows from the runs."""
 
 _READ_TOGETHER = 1000
@@ -48,7 +48,7 @@ def fill(connection: Connection) -> None:
             row["labels"] = labels.labels_of(_report_of(row))
         relabelled = [{"this_run": row["run_id"], "labels": row["labels"]} for row in rows]
         connection.execute(_RELABEL, relabelled)
-        labels.follow(connection, [(row["run_id"], None, row) for row in rows])
+        labels.write(connection, [row["run_id"] for row in rows])
         apply(connection, [(None, _counted(row)) for row in rows])
 
 
@@ -98,7 +98,10 @@ def _days_held(connection: Connection) -> Iterator[tuple[date, str, dict[Key, _S
 def _print_of_labels_held(connection: Connection) -> int:
     columns = (LABELS.c.label, LABELS.c.started_at, LABELS.c.run_id)
     held = _streamed(connection, select(*columns))
-    return sum(_fingerprint(row["label"], row["started_at"], row["run_id"]) for row in held)
+    waiting = labels.waiting(connection).mappings()
+    return sum(
+        _fingerprint(row["label"], row["started_at"], row["run_id"]) for row in chain(held, waiting)
+    )
 
 
 def _streamed(connection: Connection, query: Select[Any]) -> Iterable[RowMapping]:

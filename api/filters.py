@@ -220,6 +220,11 @@ class RunFilters(BaseModel, extra="forbid"):
                 found.append(Between(column, *bounds))
         return found
 
+    @property
+    def asks_for_labels(self) -> bool:
+        """Whether what is found depends on the labels of runs."""
+        return bool(self.tag or self.host or self.gpu or self.q)
+
     def period(self) -> Between | None:
         """Return between which moments the runs began, if that is said."""
         if self.since is None and self.until is None:

@@ -7,6 +7,7 @@ writes; whoever delivers waits until what it sent is committed.
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -20,12 +21,22 @@ from api.access import Access
 from api.db import writing
 from api.problems import ProblemError
 from api.reports import Stored
+from api.settling import settle
 from carbon.schema import RunReport
 
 logger = logging.getLogger("api")
 
 MOST_TOGETHER = 1000
 """How many reports share a transaction at most, unless more come in one request."""
+
+SETTLE_AT = 1000
+"""After how many reports their runs' labels are written;"""
+
+SETTLE_AFTER_S = 0.2
+"""sooner if for so long nothing comes,"""
+
+LATEST_S = 2.0
+"""and where reports keep coming, after so long."""
 
 Outcome = Stored | ProblemError
 
@@ -76,11 +87,24 @@ class Ingest:
                     self._thread.start()
 
     def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            together, is_last = self._waiting(first)
-            self._write(together)
-            if is_last:
-                return
+        is_last = False
+        unsettled, settled_s = 1, time.monotonic()  # A server before may have left something.
+        while not is_last:
+            try:
+                first = self._queue.get(timeout=SETTLE_AFTER_S if unsettled else None)
+            except Empty:
+                first, unsettled = None, SETTLE_AT
+            else:
+                if first is None:
+                    is_last = True
+                else:
+                    together, is_last = self._waiting(first)
+                    self._write(together)
+                    unsettled += sum(len(delivery.reports) for delivery in together)
+            now_s = time.monotonic()
+            if unsettled >= SETTLE_AT or now_s - settled_s >= LATEST_S or is_last:
+                settle(self._engine)
+                unsettled, settled_s = 0, now_s
 
     def _waiting(self, first: _Delivery) -> tuple[list[_Delivery], bool]:
         """Take what else is waiting by now; also return whether that was the end."""

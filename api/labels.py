@@ -2,25 +2,43 @@
 
 A label is a text, `host:node-1`. Both databases look it up by nothing but equality, so what is
 found does not depend on a database's collation or on what it takes for a word.
+
+A run's labels stand far apart in `run_labels`, each in a page of its own, and writing them takes
+several times as long as the run itself. So they follow a little later, those of many runs at once;
+until then the run is in `unlabelled`. Whoever looks for labels has them follow first: see
+`api.settling`.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, delete, func, select, true
+from sqlalchemy import (
+    Connection,
+    CursorResult,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    select,
+    true,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
-from api.tables import LABELS, RUNS
+from api.tables import LABELS, RUNS, UNLABELLED
 from carbon.schema import RunReport
 
 MAX_WORDS = 200
 """Of one run; what comes after is not found by its words."""
+
+SETTLED_TOGETHER = 1000
+"""How many runs' labels are written in one transaction at most."""
 
 _LONGEST_WORD = 64
 
@@ -79,9 +97,9 @@ def follow(
     connection: Connection,
     changes: Iterable[tuple[UUID, Mapping[str, Any] | None, Mapping[str, Any] | None]],
 ) -> None:
-    """Bring `run_labels` from what it holds of runs to what it is to hold.
+    """Remove the labels that runs no longer have, and note the runs that have new ones.
 
-    Only the differences are written: the reports of a run that goes on have the same labels.
+    Only differences matter: the reports of a run that goes on have the same labels.
 
     Args:
         connection: in the transaction that writes the runs' rows, after it has.
@@ -101,8 +119,36 @@ def follow(
     if gone:
         connection.execute(_DELETE, _parameters(gone))
     if renamed:
-        statement = _INSERT_MISSING[connection.dialect.name]
-        connection.execute(statement, {"renamed": renamed})
+        statement = _NOTE[connection.dialect.name]
+        connection.execute(statement, [{"run_id": run_id} for run_id in sorted(renamed)])
+
+
+def settle(connection: Connection) -> int:
+    """Write the labels of some runs that wait for them; return of how many, 0 if none waits.
+
+    Args:
+        connection: in a transaction that writes from its beginning.
+    """
+    waiting = select(UNLABELLED.c.run_id).limit(SETTLED_TOGETHER)
+    run_ids = connection.execute(waiting).scalars().all()
+    if run_ids:
+        # Held first: what these runs are called must not change meanwhile.
+        held = select(RUNS.c.run_id).where(RUNS.c.run_id.in_(run_ids)).order_by(RUNS.c.run_id)
+        connection.execute(held.with_for_update())
+        connection.execute(delete(UNLABELLED).where(UNLABELLED.c.run_id.in_(run_ids)))
+        write(connection, run_ids)
+    return len(run_ids)
+
+
+def write(connection: Connection, run_ids: Collection[UUID]) -> None:
+    """Write the labels of runs that are held, those that are not there already."""
+    statement = _INSERT_MISSING[connection.dialect.name]
+    connection.execute(statement, {"renamed": run_ids})
+
+
+def waiting(connection: Connection) -> CursorResult[Any]:
+    """Return the labels that are still to be written, each with `started_at` and `run_id`."""
+    return connection.execute(_WAITING[connection.dialect.name])
 
 
 def _keys(run_id: UUID, values: Mapping[str, Any] | None) -> set[_Key]:
@@ -120,22 +166,33 @@ def _insert_missing(insert: Any, unpack: Any) -> Any:
 
     The database unpacks them by itself: that is several times as quick as to send each label.
     """
-    unpacked = unpack(RUNS.c.labels).table_valued("value")
-    label = unpacked.c.value
-    found = (
-        select(label, RUNS.c.started_at, RUNS.c.run_id)
-        .select_from(RUNS.join(unpacked, true()))
-        .where(RUNS.c.run_id.in_(bindparam("renamed", expanding=True)))
-        .order_by(label, RUNS.c.started_at, RUNS.c.run_id)
-    )
+    found = _unpacked(unpack).where(RUNS.c.run_id.in_(bindparam("renamed", expanding=True)))
     columns = LABELS.primary_key.columns.keys()
-    return insert(LABELS).from_select(columns, found).on_conflict_do_nothing()
+    in_order = found.order_by(*found.selected_columns)
+    return insert(LABELS).from_select(columns, in_order).on_conflict_do_nothing()
 
 
-_INSERT_MISSING = {
-    "sqlite": _insert_missing(sqlite.insert, func.json_each),
-    "postgresql": _insert_missing(postgresql.insert, func.json_array_elements_text),
-}
+def _waiting(unpack: Any) -> Select[Any]:
+    found = _unpacked(unpack).where(RUNS.c.run_id.in_(select(UNLABELLED.c.run_id)))
+    is_there = [
+        column == wanted
+        for column, wanted in zip(LABELS.primary_key, found.selected_columns, strict=True)
+    ]
+    return found.where(~exists().where(*is_there))
+
+
+def _unpacked(unpack: Any) -> Select[Any]:
+    unpacked = unpack(RUNS.c.labels).table_valued("value")
+    label = unpacked.c.value.label("label")
+    query = select(label, RUNS.c.started_at, RUNS.c.run_id)
+    return query.select_from(RUNS.join(unpacked, true()))
+
+
+_INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+_UNPACKS = {"sqlite": func.json_each, "postgresql": func.json_array_elements_text}
+_NOTE = {name: insert(UNLABELLED).on_conflict_do_nothing() for name, insert in _INSERTS.items()}
+_INSERT_MISSING = {name: _insert_missing(_INSERTS[name], of) for name, of in _UNPACKS.items()}
+_WAITING = {name: _waiting(of) for name, of in _UNPACKS.items()}
 
 
 def _words_of(report: RunReport, models: Iterable[str]) -> list[str]:

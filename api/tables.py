@@ -81,6 +81,14 @@ class LabelRow(SQLModel, table=True):
     run_id: UUID = Field(primary_key=True)
 
 
+class UnlabelledRow(SQLModel, table=True):
+    """A run of which `run_labels` does not hold every label yet; see `api.labels`."""
+
+    __tablename__ = "unlabelled"
+
+    run_id: UUID = Field(primary_key=True)
+
+
 class ShareRow(SQLModel, table=True):
     """The latest report of one node's share of a run; of several nodes' runs only.
 
@@ -177,6 +185,7 @@ RUNS: Table = RunRow.__table__  # type: ignore[attr-defined]
 """The table itself: rows are read and written as values, never as objects with a state."""
 
 LABELS: Table = LabelRow.__table__  # type: ignore[attr-defined]
+UNLABELLED: Table = UnlabelledRow.__table__  # type: ignore[attr-defined]
 KEYS: Table = KeyRow.__table__  # type: ignore[attr-defined]
 SERIES: Table = SeriesRow.__table__  # type: ignore[attr-defined]
 SHARES: Table = ShareRow.__table__  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 
 from api import labels, rollups, series
 from api.inserting import insert_new
-from api.tables import RUNS, SERIES, SHARES
+from api.tables import RUNS, SERIES, SHARES, UNLABELLED
 from carbon.schema import RunReport
 
 REPORT_COLUMNS = [RUNS.c[name] for name in RunReport.model_fields if name in RUNS.c]
@@ -64,7 +64,7 @@ class Writing:
 
     def delete(self, run_id: UUID) -> None:
         """Remove a run that is held, with what hangs on it."""
-        for table in (SERIES, SHARES, RUNS):
+        for table in (SERIES, SHARES, UNLABELLED, RUNS):
             self.connection.execute(delete(table).where(table.c.run_id == run_id))
         self._after[run_id] = None
 

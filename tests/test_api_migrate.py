@@ -28,6 +28,7 @@ BODY = REPORT.model_dump_json()
 # What earlier versions did not have yet, the last of them first.
 AT_0001 = (
     "UPDATE alembic_version SET version_num = '0001'",
+    "DROP TABLE unlabelled",
     "DROP TABLE api_keys",
     "DROP TABLE totals",
     "DROP TABLE days",

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine, delete, insert, select, update
 from sqlmodel import SQLModel
 from starlette.testclient import TestClient
 
-from api import derived, reports
+from api import derived, labels, reports
 from api.access import UNLIMITED
 from api.db import open_database, writing
 from api.heartbeats import Patience, mark_lost
@@ -32,6 +32,7 @@ fields = st.fixed_dictionaries(
         "strategy": st.sampled_from([None, "ddp"]),
         "study": st.sampled_from([None, "s"]),
         "user": st.sampled_from([None, "u"]),
+        "tags": st.dictionaries(st.sampled_from("xy"), st.sampled_from("pq")),
         "status": st.sampled_from(["running", "completed", "failed"]),
         "gpu_energy_kwh": st.none() | st.floats(0, 1e3),
         "cpu_energy_kwh": st.none() | st.floats(0, 9e5),
@@ -92,6 +93,11 @@ class Ledger(RuleBasedStateMachine):
     @rule()
     def hear_nothing(self) -> None:
         mark_lost(self.engine, Patience(0.0, NOON), datetime.now(UTC) + timedelta(days=1))
+
+    @rule()
+    def settle(self) -> None:
+        with self.engine.begin() as connection:
+            labels.settle(connection)
 
     @rule(of=st.integers(0))
     def remove(self, of: int) -> None:

@@ -16,6 +16,7 @@ from api.filters import RunFilters
 from api.formats import MEDIA_TYPES, chosen, streamed
 from api.listing import FIELDS, Listing, Order, chunks, page
 from api.problems import ProblemError
+from api.settling import settle
 from api.tabular import columns_of
 from carbon.schema import EpochReport, RunFields, RunPage, RunReport
 
@@ -89,6 +90,8 @@ def list_runs(
     form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
     fields = tuple(dict.fromkeys(query.fields.split(",")))
     listing = query.listing(access)
+    if query.asks_for_labels:
+        settle(request.app.state.engine)
     if form != "json":
         rows = chunks(database, listing, fields, query.limit, query.cursor)
         return streamed(form, columns_of(RunFields, fields), rows, "runs")
