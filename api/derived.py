@@ -23,7 +23,8 @@ from sqlalchemy import (
 )
 
 from api import labels
-from api.rollups import COLUMNS_NEEDED, Change, Key, Run, apply, changes_of, day_of
+from api.extremes import Key
+from api.rollups import COLUMNS_NEEDED, Change, Run, apply, changes_of, day_of
 from api.sums import EXTREMES, extreme_of
 from api.tables import DAYS, LABELS, RUNS, TOTALS, UNLABELLED
 from api.writing import REPORT_COLUMNS

@@ -8,12 +8,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 from sqlalchemy import ColumnElement, exists, select
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.expression import FunctionElement
 
 from api.access import Access
 from api.labels import gpu_label, host_label, tag_label, word_label, words
 from api.tables import LABELS, RUNS
+from api.unindexed import unindexed
 from carbon.schema import CountryCode, EnergyKwh, MassKg, Name, Seconds, Status, Strategy, Text, Utc
 
 _MOST_VALUES = 20
@@ -82,30 +81,6 @@ class Between:
 
 
 Filter = Among | Between
-
-
-class unindexed(FunctionElement[Any]):  # noqa: N801 # written like the functions of SQL
-    """A column of which SQLite's planner is to use no index.
-
-    It has no statistics of the values, and would rather sort a million runs than go through them in
-    order. See https://www.sqlite.org/optoverview.html, "disqualifying terms using unary +".
-    """
-
-    inherit_cache = True
-
-    def __init__(self, column: Any) -> None:
-        super().__init__(column)
-        self.type = column.type
-
-
-@compiles(unindexed)
-def _as_it_is(element: Any, compiler: Any, **options: Any) -> str:
-    return str(compiler.process(element.clauses, **options))
-
-
-@compiles(unindexed, "sqlite")
-def _without_index(element: Any, compiler: Any, **options: Any) -> str:
-    return f"+{compiler.process(element.clauses, **options)}"
 
 
 def _day(days_after: int) -> Callable[[Any], Any]:

@@ -20,8 +20,9 @@ from sqlalchemy import Connection, Engine, Select, func, literal, select, tuple_
 from api import cursors
 from api.access import Access
 from api.cursors import Place
-from api.filters import Among, Between, Filter, RunFilters, unindexed
+from api.filters import Among, Between, Filter, RunFilters
 from api.tables import LABELS, RUNS
+from api.unindexed import unindexed
 from carbon.schema import RunFields
 
 FIELDS = tuple(RunFields.model_fields)

@@ -7,33 +7,19 @@ the run is now and what it was: repeats add nothing, corrections and deletions a
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Table,
-    and_,
-    case,
-    delete,
-    func,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Table, case, func, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from api import sums
-from api.sums import COLUMNS, EXTREMES, STATUSES, Tally, extreme_of
-from api.tables import DAYS, RUNS, TOTALS
+from api.extremes import Key, Lost, mend
+from api.sums import COLUMNS, EXTREMES, Tally, extreme_of
+from api.tables import DAYS, EVERYTHING, TOTALS
 
 Run = Mapping[str, Any]
-Key = tuple[Any, ...]
-
-EVERYTHING = ""
-"""In the place of a project: all of them. No project has an empty name."""
 
 COLUMNS_NEEDED = (
     *("project", "strategy", "study", "user", "country_iso_code", "region"),
@@ -78,20 +64,17 @@ class Change:
         }
 
     @property
-    def gone(self) -> dict[str, set[Any]]:
-        """The values that were taken and not given back, where there are any."""
-        left = {}
+    def lost(self) -> Lost | None:
+        """What was taken from it, if that may leave it empty or without one of its extremes."""
+        if not self._taken:
+            return None
+        gone = {}
         for name, (column, _) in EXTREMES.items():
             given = {run[column] for run in self._given}
             values = {run[column] for run in self._taken} - given - {None}
             if values:
-                left[name] = values
-        return left
-
-    @property
-    def takes(self) -> bool:
-        """Whether a run was taken away, though it may have been given back changed."""
-        return bool(self._taken)
+                gone[name] = values
+        return Lost(gone, len(self._given), self.extremes) if gone or not self._given else None
 
 
 def apply(connection: Connection, changes: Iterable[tuple[Run | None, Run | None]]) -> None:
@@ -208,9 +191,8 @@ def _write(connection: Connection, table: Table, changes: Mapping[Key, Change]) 
     ]
     if rows:
         connection.execute(_upsert(connection.dialect.name, table), rows)
-    for key, change in in_order:
-        if change.takes:
-            _mend(connection, table, key, change.gone)
+    losses = {key: lost for key, change in in_order if (lost := change.lost) is not None}
+    mend(connection, table, losses)
 
 
 @cache
@@ -224,50 +206,3 @@ def _upsert(dialect: str, table: Table) -> Any:
         is_further = given < held if choose is min else given > held
         changed[name] = case((or_(held.is_(None), is_further), given), else_=held)
     return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)
-
-
-def _mend(
-    connection: Connection, table: Table, key: Key, gone: Mapping[str, Collection[Any]]
-) -> None:
-    """Remove the row if it is of no run; look up anew the extremes that it had of what is gone."""
-    this = and_(*_is(table.primary_key, key))
-    of_none = and_(*(table.c[f"runs_{status}"] == 0 for status in STATUSES))
-    if connection.execute(delete(table).where(this, of_none)).rowcount or not gone:
-        return
-    held = connection.execute(select(*(table.c[name] for name in gone)).where(this)).one()
-    lost = [name for name in gone if getattr(held, name) in gone[name]]
-    if not lost:
-        return
-    if key[0] == EVERYTHING:  # From the projects' rows, which have been mended by now.
-        source = TOTALS
-        same = [TOTALS.c.project != EVERYTHING, *_is(list(TOTALS.primary_key)[1:], key[1:])]
-        columns = {name: TOTALS.c[name] for name in lost}
-    else:
-        source, same = RUNS, _runs_of(table, key)
-        columns = {name: RUNS.c[EXTREMES[name][0]] for name in lost}
-    found = select(
-        *(
-            (func.min if EXTREMES[name][1] is min else func.max)(column).label(name)
-            for name, column in columns.items()
-        )
-    )
-    row = connection.execute(found.select_from(source).where(*same)).mappings().one()
-    connection.execute(update(table).where(this).values(dict(row)))
-
-
-def _is(columns: Iterable[Any], values: Iterable[Any]) -> list[ColumnElement[bool]]:
-    return [column == value for column, value in zip(columns, values, strict=True)]
-
-
-def _runs_of(table: Table, key: Key) -> list[ColumnElement[bool]]:
-    """Return what is true of the runs that count in a row of sums."""
-    conditions: list[ColumnElement[bool]] = []
-    for column, value in zip(table.primary_key, key, strict=True):
-        if column.name == "day":
-            conditions += [
-                RUNS.c.started_at >= datetime.combine(value, time.min, UTC),
-                RUNS.c.started_at <= datetime.combine(value, time.max, UTC),
-            ]
-        else:
-            conditions.append(RUNS.c[column.name] == (value or None))
-    return conditions

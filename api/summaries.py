@@ -8,9 +8,9 @@ from sqlalchemy import Connection
 
 from api import rollups, runs
 from api.access import Access
-from api.rollups import EVERYTHING, Total
+from api.rollups import Total
 from api.sums import Tally
-from api.tables import DAYS
+from api.tables import DAYS, EVERYTHING
 from carbon.countries import country_name
 from carbon.equivalents import equivalents
 from carbon.schema import PlaceTotals, ProjectTotals, StudyTotals, Summary, Totals

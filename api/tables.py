@@ -159,6 +159,9 @@ def _key(name: str, kind: Any = String) -> Column[Any]:
     return Column(name, kind, primary_key=True)
 
 
+EVERYTHING = ""
+"""In the place of a project: all of them. No project has an empty name."""
+
 TOTALS = _rollup(
     "totals",
     _key("project"),
@@ -167,7 +170,7 @@ TOTALS = _rollup(
     _key("intensity_source"),
     _key("intensity_year", Integer),
 )
-"""Sums over a project's runs at a place; over those of all projects where the project is empty."""
+"""Sums over a project's runs at a place, or with `EVERYTHING` as project over all projects'."""
 
 DAYS = _rollup(
     "days",

@@ -18,8 +18,8 @@ from sqlalchemy import select
 
 from api import derived
 from api.db import open_database
-from api.rollups import EVERYTHING, totals
-from api.tables import RUNS
+from api.rollups import totals
+from api.tables import EVERYTHING, RUNS
 from carbon.schema import BatchAnswer, RunReport
 from carbon.settings import Settings
 from tests.factories import make_report
