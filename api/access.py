@@ -25,12 +25,12 @@ class Access:
     Attributes:
         projects: the only ones that are there for it; None for all.
         scopes: what it may do in them; `admin` is everything.
-        key_id: of the key that it came with, None where that is none of the ledger's.
+        sender: the key that it came with, as the audit log names it; None without one.
     """
 
     projects: frozenset[str] | None = None
     scopes: frozenset[Scope] = frozenset(SCOPES)
-    key_id: str | None = None
+    sender: str | None = None
 
     def may(self, scope: Scope) -> bool:
         """Tell whether it has a scope, by itself or as `admin`."""

@@ -23,7 +23,18 @@ from api.ingest import Ingest
 from api.limits import Limits
 from api.metrics import Metrics
 from api.route_table import RouteTable
-from api.routes import deliveries, grid, health, metrics, projects, runs, summaries
+from api.routes import (
+    audit,
+    corrections,
+    deliveries,
+    factors,
+    grid,
+    health,
+    metrics,
+    projects,
+    runs,
+    summaries,
+)
 from carbon.schema import Problem
 from carbon.settings import Settings
 
@@ -86,7 +97,8 @@ def create_app(settings: Settings, doors: Doors | None = None) -> FastAPI:
     app.add_exception_handler(DBAPIError, _outage)
     app.add_exception_handler(PoolTimeoutError, _outage)
 
-    routers = [("/v1", part.router) for part in (deliveries, runs, projects, summaries, grid)]
+    parts = (deliveries, runs, corrections, projects, summaries, grid, factors, audit)
+    routers = [("/v1", part.router) for part in parts]
     table = RouteTable(
         [*routers, ("", health.router), ("", metrics.router)], others=list(app.routes)
     )

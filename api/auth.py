@@ -21,7 +21,8 @@ _bearer = HTTPBearer(
 )
 _Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
-_OWN = Access(scopes=frozenset({"ingest"}))
+_OWN = Access(scopes=frozenset({"ingest"}), sender="the server itself")
+_OF_THE_SERVER = Access(sender="the server's key")
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Gate:
             if self._doors.faces_others:
                 self._limits.take(sender_at(address))
             return UNLIMITED
-        for known, access in ((self._server_key, UNLIMITED), (self._doors.own_key, _OWN)):
+        for known, access in ((self._server_key, _OF_THE_SERVER), (self._doors.own_key, _OWN)):
             if known is not None and given is not None and _is_same(given, known):
                 self._limits.take("with the server's key")
                 return access
@@ -120,6 +121,15 @@ async def _access_of(request: Request, credentials: _Credentials) -> Access:
 
 GUARD = Depends(_access_of)
 """For a router: no request passes without a key where one is needed."""
+
+
+async def _actor_of(request: Request, access: Annotated[Access, GUARD]) -> str:
+    host = request.client.host if request.client else "unknown"
+    return access.sender or f"anonymous ({host})"
+
+
+Actor = Annotated[str, Depends(_actor_of)]
+"""Who sent the request, as the audit log names them."""
 
 
 def _with(scope: Scope) -> Callable[[Access], Awaitable[Access]]:

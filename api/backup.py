@@ -21,7 +21,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import Connection, Engine, Table, insert, select
+from sqlalchemy import Connection, Engine, Table, func, insert, select
 from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import SQLModel
 
@@ -133,6 +133,7 @@ def _copy_in(connection: Connection, path: Path, lines: Iterator[_Line]) -> dict
             ((_, counted),) = own
             if counted != rows:
                 raise SettingsError(f"{path} is damaged: it has {rows}, but says {counted}")
+            _count_on(connection)
             return rows
         table = tables[name]
         read = {column.name: _READ.get(_plain(column.type).python_type) for column in table.columns}
@@ -140,6 +141,17 @@ def _copy_in(connection: Connection, path: Path, lines: Iterator[_Line]) -> dict
             _insert(connection, table, [_values(row, read) for _, row in part])
             rows[name] += len(part)
     raise SettingsError(f"{path} ends too early: its last line is missing; nothing was restored")
+
+
+def _count_on(connection: Connection) -> None:
+    """Let the keys that the database counts up go on after those that were restored."""
+    if connection.dialect.name == "sqlite":  # It looks for the highest one each time.
+        return
+    for table in _tables():
+        column = table.autoincrement_column
+        if column is not None:
+            sequence = func.pg_get_serial_sequence(table.name, column.name)
+            connection.execute(select(func.setval(sequence, func.max(column))))
 
 
 def _plain(kind: TypeEngine[Any]) -> TypeEngine[Any]:

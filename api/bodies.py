@@ -17,6 +17,7 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_BATCH_BYTES = 64 * 1024 * 1024
 
 _Batch = TypeVar("_Batch")
+_Shape = TypeVar("_Shape", bound=BaseModel)
 
 
 class _BatchOf(BaseModel, Generic[_Batch], extra="forbid"):
@@ -91,6 +92,34 @@ def reports_in(body: bytes) -> list[RunReport | ProblemError]:
     except ValidationError as error:
         raise _problem_of(error, whole="batch") from error
     return [_item(item) for item in items]
+
+
+def parsed(body: bytes, shape: type[_Shape], whole: str) -> _Shape:
+    """Parse a body that is one object; `whole` is what it is called where it is none.
+
+    Raises:
+        ProblemError: 400 for what is not JSON, 422 for what is no such object.
+    """
+    try:
+        return shape.model_validate_json(body)
+    except ValidationError as error:
+        raise _problem_of(error, whole) from error
+
+
+def described(shape: type[BaseModel]) -> dict[str, Any]:
+    """Describe a body that is read by hand, for the OpenAPI document."""
+    schema = shape.model_json_schema()
+    definitions = schema.pop("$defs", {})
+
+    def inline(part: Any) -> Any:
+        if isinstance(part, dict):
+            if "$ref" in part:
+                return inline(definitions[part["$ref"].rpartition("/")[2]])
+            return {key: inline(value) for key, value in part.items()}
+        return [inline(each) for each in part] if isinstance(part, list) else part
+
+    content = {"application/json": {"schema": inline(schema)}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _item(item: Any) -> RunReport | ProblemError:

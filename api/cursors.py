@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
+from uuid import UUID
 
 from pydantic_core import from_json, to_json
 
@@ -69,6 +70,18 @@ def moment_of(microseconds: int) -> datetime:
     try:
         return _EPOCH + microseconds * _MICROSECOND
     except OverflowError as error:
+        raise not_a_cursor() from error
+
+
+def run_id_of(text: str) -> UUID:
+    """Return the run id that a place holds as hexadecimal digits.
+
+    Raises:
+        ProblemError: 422, it is none.
+    """
+    try:
+        return UUID(hex=text)
+    except ValueError as error:
         raise not_a_cursor() from error
 
 

@@ -1,4 +1,4 @@
-"""What follows from the runs and is kept beside them, labels and sums: making and checking it."""
+"""What follows from other rows, labels, sums and what was corrected: making and checking it."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
@@ -22,8 +22,9 @@ from sqlalchemy import (
     update,
 )
 
-from api import labels
+from api import factors, labels
 from api.extremes import Key
+from api.overlay import FactorOf, as_delivered, laid_over
 from api.rollups import COLUMNS_NEEDED, Change, Run, apply, changes_of, day_of
 from api.sums import EXTREMES, extreme_of
 from api.tables import DAYS, LABELS, RUNS, TOTALS, UNLABELLED
@@ -44,8 +45,12 @@ def fill(connection: Connection) -> None:
     """Make all of it anew, in a transaction in which nobody else writes."""
     for table in DERIVED:
         connection.execute(delete(table))
+    factor_of = factors.finder(connection)
     for rows in _all_runs(connection):
         for row in rows:
+            if wrong := _not_laid_over(row, factor_of):
+                connection.execute(update(RUNS).where(RUNS.c.run_id == row["run_id"]).values(wrong))
+                row |= wrong
             row["labels"] = labels.labels_of(_report_of(row))
         relabelled = [{"this_run": row["run_id"], "labels": row["labels"]} for row in rows]
         connection.execute(_RELABEL, relabelled)
@@ -61,6 +66,7 @@ def differences(connection: Connection) -> list[str]:
     found: list[str] = []
     totals: dict[Key, _Sums] = {}
     print_of_labels = 0
+    factor_of = factors.finder(connection)
 
     def days_of_runs() -> Iterator[tuple[date, str, dict[Key, _Sums]]]:
         nonlocal print_of_labels
@@ -68,6 +74,9 @@ def differences(connection: Connection) -> list[str]:
             counted = []
             for row in rows:
                 counted.append((None, _counted(row)))
+                if wrong := _not_laid_over(row, factor_of):
+                    names = ", ".join(wrong)
+                    found.append(f"{RUNS.name} {row['run_id']}: has not the corrected {names}")
                 right = labels.labels_of(_report_of(row))
                 if row["labels"] != right:
                     found.append(f"{RUNS.name} {row['run_id']}: has wrong labels")
@@ -148,6 +157,14 @@ def _fingerprint(label: str, started_at: datetime, run_id: UUID) -> int:
     return int.from_bytes(blake2b(text.encode(), digest_size=16).digest())
 
 
+def _not_laid_over(row: dict[str, Any], factor_of: FactorOf) -> dict[str, Any]:
+    """Return the fields of a run that are not as its corrections have them, as they should be."""
+    if not row["corrections"]:
+        return {}
+    laid = laid_over(as_delivered(dict(row)), row["corrections"], factor_of)
+    return {name: value for name, value in laid.items() if row[name] != value}
+
+
 def _report_of(row: dict[str, Any]) -> RunReport:
     return RunReport.model_validate({c.name: row[c.name] for c in REPORT_COLUMNS})
 
@@ -159,7 +176,8 @@ def _counted(row: dict[str, Any]) -> Run:
 def _all_runs(connection: Connection) -> Iterator[list[dict[str, Any]]]:
     """Read every run, some at a time, in the order of time: they may change meanwhile."""
     place = RUNS.c.started_at, RUNS.c.run_id
-    query = select(*REPORT_COLUMNS, RUNS.c.labels).order_by(*place).limit(_READ_TOGETHER)
+    kept = (RUNS.c.labels, RUNS.c.corrections, RUNS.c.delivered)
+    query = select(*REPORT_COLUMNS, *kept).order_by(*place).limit(_READ_TOGETHER)
     rows = connection.execute(query).mappings().all()
     while rows:
         yield [dict(row) for row in rows]

@@ -54,7 +54,8 @@ class Key:
     def access(self) -> Access:
         """Return what requests with it may do."""
         projects = None if self.projects is None else frozenset(self.projects)
-        return Access(projects, frozenset(self.scopes), self.id)
+        named = "" if self.name is None else f" ({self.name})"
+        return Access(projects, frozenset(self.scopes), f"key {self.id}{named}")
 
 
 def create(

@@ -268,10 +268,7 @@ def _place_of(cursor: str, listing: Listing) -> Place:
     order = listing.order
     kinds = (int,) if order.is_by_time else (int, float, type(None))
     value, run_id = cursors.decode(cursor, listing.key(), (kinds, (str,)))
-    try:
-        run_id = UUID(hex=run_id)
-    except ValueError as error:
-        raise cursors.not_a_cursor() from error
+    run_id = cursors.run_id_of(run_id)
     if order.is_by_time:
         value = cursors.moment_of(value)
     elif not 0 <= (value or 0) <= _LARGEST[order.column]:

@@ -75,7 +75,7 @@ def _result(
     now: datetime,
 ) -> Stored | ProblemError:
     run_id, held_seq = report.run_id, report.seq
-    if held is not None and not access.admits(held["project"]):
+    if held is not None and not access.admits(_delivered_project(held)):
         # It tells that the id is taken and nothing else; to try ids out there are too many of them.
         return ProblemError(409, f"run {run_id} cannot be stored: its id is taken, make a new one")
     if report.reporter is not None or (held is not None and held["is_merged"]):
@@ -89,7 +89,16 @@ def _result(
         savepoint.commit()
     elif held is not None:
         if held["seq"] < report.seq:
-            writing.update(run_id, row_of(report, now, is_merged=False))
+            try:
+                writing.report(report, now, is_merged=False)
+            except ProblemError as error:
+                return error
             series.replace(writing.connection, report)
         held_seq = max(held["seq"], report.seq)
     return Stored(Accepted(run_id=run_id, seq=held_seq), created=held is None)
+
+
+def _delivered_project(held: rollups.Run) -> str:
+    """Return the project that a run's reports name: they go on where that was corrected."""
+    delivered = held["delivered"] or {}
+    return str(delivered.get("project", held["project"]))

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, select
 
 from api import series
 from api.access import Access
+from api.overlay import as_delivered
 from api.tables import RUNS
 from api.writing import REPORT_COLUMNS
 from carbon.schema import EpochReport, RunFields, RunReport
@@ -18,14 +19,28 @@ _NEWEST_FIRST = (RUNS.c.started_at.desc(), RUNS.c.run_id.desc())
 
 
 def find(
-    connection: Connection, access: Access, run_id: UUID, *, with_series: bool = True
+    connection: Connection,
+    access: Access,
+    run_id: UUID,
+    *,
+    with_series: bool = True,
+    is_as_delivered: bool = False,
 ) -> RunReport | None:
-    """Return a run's report, whole, or None for a run that is not there."""
-    query = select(*REPORT_COLUMNS).where(_this(run_id, access))
+    """Return a run's report, whole, or None for a run that is not there.
+
+    As it was delivered it may be of another project, and is there for those who may see that one.
+    """
+    query = select(*REPORT_COLUMNS, RUNS.c.delivered).where(_this(run_id, access))
     row = connection.execute(query).mappings().first()
     if row is None:
         return None
     values = dict(row)
+    if is_as_delivered:
+        values = as_delivered(values)
+        if not access.admits(values["project"]):
+            return None
+    else:
+        del values["delivered"]
     if with_series:
         values["nodes"] = series.put_back(connection, run_id, values["nodes"])
     return RunReport.model_validate(values)

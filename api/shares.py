@@ -10,9 +10,10 @@ from uuid import UUID
 from sqlalchemy import Connection, insert, select, update
 
 from api import series
+from api.overlay import as_delivered
 from api.problems import ProblemError
 from api.tables import RUNS, SHARES
-from api.writing import REPORT_COLUMNS, Writing, row_of
+from api.writing import REPORT_COLUMNS, Writing
 from carbon.schema import RunReport
 from carbon.shares import counted, interrupted, merge_reports
 
@@ -49,7 +50,7 @@ def merge_again(writing: Writing, run_id: UUID) -> None:
     """Make the run's row anew of its shares.
 
     Raises:
-        ProblemError: 422, the shares make no valid run.
+        ProblemError: 422, the shares make no valid run, or none with what was corrected of it.
     """
     connection = writing.connection
     rows = connection.execute(select(SHARES).where(SHARES.c.run_id == run_id)).all()
@@ -66,16 +67,17 @@ def merge_again(writing: Writing, run_id: UUID) -> None:
             422, f"together with the other nodes' shares this makes no valid run: {reason}"
         ) from error
     heard_at = max(row.heard_at for row in rows)
-    writing.update(run_id, row_of(merged, heard_at, is_merged=True))
+    writing.report(merged, heard_at, is_merged=True)
     series.replace(connection, merged)
 
 
 def _keep_whole(connection: Connection, run_id: UUID, heard_at: datetime) -> None:
     """Keep what came before the first share, of the whole run, beside the shares."""
-    columns = (*REPORT_COLUMNS, RUNS.c.heard_at, RUNS.c.is_merged)
+    columns = (*REPORT_COLUMNS, RUNS.c.delivered, RUNS.c.heard_at, RUNS.c.is_merged)
     row = dict(connection.execute(select(*columns).where(RUNS.c.run_id == run_id)).mappings().one())
     row_heard_at, is_merged = row.pop("heard_at"), row.pop("is_merged")
     if not is_merged:
+        row = as_delivered(row)
         row["nodes"] = series.put_back(connection, run_id, row["nodes"])
         _keep(connection, RunReport.model_validate(row), WHOLE, row_heard_at or heard_at)
 

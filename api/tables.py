@@ -14,6 +14,10 @@ from api.columns import FixedPoint
 from carbon.schema import RunFields, Utc
 from carbon.units import ENERGY_DECIMALS, MASS_DECIMALS, TIME_DECIMALS
 
+JSON_OR_NULL = JSON(none_as_null=True)
+
+# SQLite counts a key up by itself only where its type is INTEGER.
+_COUNTED = BigInteger().with_variant(Integer(), "sqlite")
 _ENERGY = FixedPoint(ENERGY_DECIMALS)
 _AMOUNTS = ("energy_kwh", "emissions_kg", "duration_s")
 
@@ -64,6 +68,10 @@ class RunRow(RunFields, SQLModel, table=True):  # type: ignore[misc] # two pydan
     """Whether this row is made of what `shares` holds of the run."""
     labels: list[str] | None = Field(default=None, sa_type=JSON)
     """What `run_labels` holds of the run; None where an earlier version wrote the row."""
+    corrections: dict[str, Any] | None = Field(default=None, sa_type=JSON_OR_NULL)
+    """What holds of the run whatever its reports say; see `api.overlay`."""
+    delivered: dict[str, Any] | None = Field(default=None, sa_type=JSON_OR_NULL)
+    """Of the fields that are not as the latest report has them, what it has."""
 
 
 class LabelRow(SQLModel, table=True):
@@ -107,6 +115,80 @@ class ShareRow(SQLModel, table=True):
     is_lost: bool = False
     """Whether it was running when nothing was heard of it any more."""
     report: dict[str, Any] = Field(sa_type=JSON)
+
+
+class AuditRow(SQLModel, table=True):
+    """A line of the audit log; see `carbon.schema.AuditEntry`. Never changed."""
+
+    __tablename__ = "audit"
+    __table_args__ = (
+        Index("audit_by_project", "project", "id"),
+        Index("audit_by_run", "run_id", "id"),
+        Index("audit_by_time", "at"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=_COUNTED)
+    at: Utc
+    actor: str
+    action: str
+    project: str | None
+    run_id: UUID | None
+    runs: int
+    changes: dict[str, Any] = Field(sa_type=JSON)
+    reason: str | None
+    request_id: str | None
+
+
+class CostingRow(SQLModel, table=True):
+    """A figure of a run's emissions that was replaced by another one; never changed."""
+
+    __tablename__ = "costings"
+    __table_args__ = (Index("costings_by_run", "run_id", "id"),)
+
+    id: int | None = Field(default=None, primary_key=True, sa_type=_COUNTED)
+    run_id: UUID
+    replaced_at: Utc
+    factor_table: str | None
+    country_iso_code: str | None
+    region: str | None
+    intensity_g_per_kwh: float | None
+    intensity_source: str | None
+    intensity_year: int | None
+    pue: float
+    energy_kwh: float | None = Field(sa_type=_ENERGY)
+    emissions_kg: float | None = Field(sa_type=FixedPoint(MASS_DECIMALS))
+
+
+class FactorTableRow(SQLModel, table=True):
+    """A factor table, under its version's name; never changed."""
+
+    __tablename__ = "factor_tables"
+
+    version: str = Field(primary_key=True)
+    source: str
+    year: int | None
+    imported_at: Utc
+    sha256: str
+
+
+class FactorRow(SQLModel, table=True):
+    """A factor by a name of its place; that of a region may have several names.
+
+    `name` is as `carbon.grid.plain_name` makes it, and empty for a country's own factor.
+    """
+
+    __tablename__ = "factors"
+
+    version: str = Field(primary_key=True)
+    country_iso_code: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    is_alias: bool = False
+    """Whether the same factor is there by another name too, its own."""
+    region: str | None
+    """As it is shown."""
+    intensity_g_per_kwh: float
+    source: str
+    year: int | None
 
 
 class SeriesRow(SQLModel, table=True):
@@ -187,6 +269,10 @@ DAYS = _rollup(
 RUNS: Table = RunRow.__table__  # type: ignore[attr-defined]
 """The table itself: rows are read and written as values, never as objects with a state."""
 
+AUDIT: Table = AuditRow.__table__  # type: ignore[attr-defined]
+COSTINGS: Table = CostingRow.__table__  # type: ignore[attr-defined]
+FACTORS: Table = FactorRow.__table__  # type: ignore[attr-defined]
+FACTOR_TABLES: Table = FactorTableRow.__table__  # type: ignore[attr-defined]
 LABELS: Table = LabelRow.__table__  # type: ignore[attr-defined]
 UNLABELLED: Table = UnlabelledRow.__table__  # type: ignore[attr-defined]
 KEYS: Table = KeyRow.__table__  # type: ignore[attr-defined]

@@ -2,22 +2,39 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from pydantic import ValidationError
+from sqlalchemy import Connection, Select, bindparam, delete, select, update
 
-from api import labels, rollups, series
+from api import factors, labels, rollups, series
 from api.inserting import insert_new
-from api.tables import RUNS, SERIES, SHARES, UNLABELLED
-from carbon.schema import RunReport
+from api.overlay import laid_over
+from api.problems import ProblemError
+from api.tables import COSTINGS, RUNS, SERIES, SHARES, UNLABELLED
+from carbon.schema import RunFields, RunReport
 
 REPORT_COLUMNS = [RUNS.c[name] for name in RunReport.model_fields if name in RUNS.c]
 """The columns that a report is made of; a run's row has no reporter."""
 
 _WATCHED = [
-    RUNS.c[name] for name in dict.fromkeys((*rollups.COLUMNS_NEEDED, "seq", "is_merged", "labels"))
+    RUNS.c[name]
+    for name in dict.fromkeys(
+        (
+            *rollups.COLUMNS_NEEDED,
+            "seq",
+            "is_merged",
+            "labels",
+            "factor_table",
+            "corrections",
+            "delivered",
+        )
+    )
 ]
+_READ = select(RUNS.c.run_id, *_WATCHED).order_by(RUNS.c.run_id)
+_LOCKED = _READ.with_for_update()
 _UPDATES = update(RUNS).where(RUNS.c.run_id == bindparam("this_run"))
 
 
@@ -37,13 +54,7 @@ class Writing:
 
         Always in the same order, so that two transactions never wait for each other.
         """
-        query = (
-            select(RUNS.c.run_id, *_WATCHED)
-            .where(RUNS.c.run_id.in_(run_ids))
-            .order_by(RUNS.c.run_id)
-            .with_for_update()
-        )
-        found = {row["run_id"]: dict(row) for row in self.connection.execute(query).mappings()}
+        found = read(self.connection, run_ids, _LOCKED)
         for run_id, row in found.items():
             self._before.setdefault(run_id, row)
         return found
@@ -58,13 +69,45 @@ class Writing:
 
     def update(self, run_id: UUID, values: Mapping[str, Any]) -> None:
         """Change some columns of a run that is held."""
-        self.connection.execute(_UPDATES, {**values, "this_run": run_id})
-        known = self._after.get(run_id) or self._before.get(run_id, {})
-        self._after[run_id] = {**known, **values}
+        self.update_all({run_id: values})
+
+    def update_all(self, values: Mapping[UUID, Mapping[str, Any]]) -> None:
+        """Change some columns of runs that are held: the same ones of each."""
+        rows = [{**changed, "this_run": run_id} for run_id, changed in values.items()]
+        self.connection.execute(_UPDATES, rows)
+        for run_id, changed in values.items():
+            self._after[run_id] = {**self._now(run_id), **changed}
+
+    def report(self, report: RunReport, heard_at: datetime, *, is_merged: bool) -> None:
+        """Let a run that is held be what a report says, except for what was corrected of it.
+
+        Raises:
+            ProblemError: 422, with the corrections it makes no valid run.
+        """
+        corrections = self._now(report.run_id).get("corrections")
+        if not corrections:
+            self.update(report.run_id, row_of(report, heard_at, is_merged=is_merged))
+            return
+        said = {name: getattr(report, name) for name in RunFields.model_fields}
+        laid = laid_over(said, corrections, partial(factors.find, self.connection))
+        try:
+            corrected = RunReport.model_validate({**dict(report), **laid})
+        except ValidationError as error:
+            reason = str(error.errors()[0]["msg"])
+            raise ProblemError(
+                422,
+                f"with what was corrected of run {report.run_id} this makes no valid run: {reason}",
+            ) from error
+        values = row_of(corrected, heard_at, is_merged=is_merged)
+        values["delivered"] = {name: said[name] for name in laid}
+        self.update(report.run_id, values)
+
+    def _now(self, run_id: UUID) -> rollups.Run:
+        return self._after.get(run_id) or self._before.get(run_id, {})
 
     def delete(self, run_id: UUID) -> None:
         """Remove a run that is held, with what hangs on it."""
-        for table in (SERIES, SHARES, UNLABELLED, RUNS):
+        for table in (SERIES, SHARES, COSTINGS, UNLABELLED, RUNS):
             self.connection.execute(delete(table).where(table.c.run_id == run_id))
         self._after[run_id] = None
 
@@ -79,6 +122,14 @@ class Writing:
             for run_id, row in self._after.items()
         ]
         rollups.apply(self.connection, changes)
+
+
+def read(
+    connection: Connection, run_ids: Sequence[UUID], query: Select[Any] = _READ
+) -> dict[UUID, dict[str, Any]]:
+    """Return of those of these runs that are there what is counted, and what holds of them."""
+    rows = connection.execute(query.where(RUNS.c.run_id.in_(run_ids))).mappings()
+    return {row["run_id"]: dict(row) for row in rows}
 
 
 def _counted(row: rollups.Run | None) -> rollups.Run | None:

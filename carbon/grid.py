@@ -8,6 +8,7 @@ it does not know.
 import re
 import unicodedata
 from functools import cache
+from hashlib import sha256
 
 from carbon import grid_tables
 from carbon.countries import country_name, is_country
@@ -15,6 +16,9 @@ from carbon.errors import UnknownPlaceError
 from carbon.schema import GridFactor
 
 _MOST_REGIONS_NAMED = 8
+
+BUNDLED = "bundled-"
+"""How the versions of the tables begin that come with the program."""
 
 # What CodeCarbon leaves off a Chinese province before it compares.
 _SUFFIX = re.compile(r" (autonomous region|municipality|province|sheng|shi|zizhiqu)$")
@@ -41,7 +45,7 @@ def check_place(country_iso_code: str | None, region: str | None) -> None:
             f"{country_iso_code!r} is not an ISO 3166-1 alpha-3 country code such as DEU or USA"
             f"{_country_hint(country_iso_code)}"
         )
-    if region is not None and _normal(region) not in _by_name(country_iso_code):
+    if region is not None and plain_name(region) not in _by_name(country_iso_code):
         raise UnknownPlaceError(
             f"no figure for the region {region!r} of {country_name(country_iso_code)}"
             f"{_region_hint(country_iso_code, region)}; {_way_out(country_iso_code)}"
@@ -59,7 +63,7 @@ def lookup(country_iso_code: str | None, region: str | None) -> GridFactor | Non
         return None
     if region is None:
         return grid_tables.country_factor(country_iso_code)
-    return _by_name(country_iso_code).get(_normal(region))
+    return _by_name(country_iso_code).get(plain_name(region))
 
 
 def all_factors() -> list[GridFactor]:
@@ -72,21 +76,36 @@ def all_factors() -> list[GridFactor]:
 
 
 @cache
+def bundled_version() -> str:
+    """Return what these factors are called as a table of their own: by their hash."""
+    rows = [(f.country_iso_code, f.region, f.intensity_g_per_kwh, f.year) for f in all_factors()]
+    return f"{BUNDLED}{sha256(repr(rows).encode()).hexdigest()[:12]}"
+
+
+def names_of(factor: GridFactor) -> tuple[str, ...]:
+    """Return the names that a factor's region answers to, as they are compared; "" of a country."""
+    if factor.region is None:
+        return ("",)
+    known = _by_name(factor.country_iso_code)
+    return tuple(name for name, found in known.items() if found is factor)
+
+
+def plain_name(name: str) -> str:
+    """Return the form in which regions' names are compared: no accents or case, single spaces."""
+    letters = unicodedata.normalize("NFKD", name)
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return _SUFFIX.sub("", " ".join(plain.casefold().split()))
+
+
+@cache
 def _by_name(country: str) -> dict[str, GridFactor]:
     known = (*grid_tables.cloud_regions(), *grid_tables.regions())
     return {
-        _normal(name): region.factor
+        plain_name(name): region.factor
         for region in known
         if region.factor.country_iso_code == country
         for name in region.names
     }
-
-
-def _normal(name: str) -> str:
-    """Return the form in which names are compared: no accents, no case, single spaces."""
-    letters = unicodedata.normalize("NFKD", name)
-    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
-    return _SUFFIX.sub("", " ".join(plain.casefold().split()))
 
 
 def _is_code(code: str) -> bool:
@@ -96,8 +115,8 @@ def _is_code(code: str) -> bool:
 def _country_hint(given: str) -> str:
     if _is_code(given.upper()):
         return f"; did you mean {given.upper()}?"
-    codes = {_normal(country_name(code) or code): code for code in grid_tables.country_codes()}
-    close = _close(_normal(given), codes)
+    codes = {plain_name(country_name(code) or code): code for code in grid_tables.country_codes()}
+    close = _close(plain_name(given), codes)
     return f"; did you mean {codes[close[0]]}?" if close else ""
 
 
@@ -105,7 +124,7 @@ def _region_hint(country: str, given: str) -> str:
     known = _by_name(country)
     if not known:
         return ", which has no regional figures"
-    close = _close(_normal(given), known)
+    close = _close(plain_name(given), known)
     if close:
         meant = dict.fromkeys(str(known[name].region) for name in close)
         return f"; did you mean {' or '.join(meant)}?"

@@ -30,6 +30,7 @@ def place(settings: Settings) -> dict[str, Any]:
         fields["intensity_g_per_kwh"] = factor.intensity_g_per_kwh
         fields["intensity_source"] = factor.source
         fields["intensity_year"] = factor.year
+        fields["factor_table"] = grid.bundled_version()
     return fields
 
 

@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.problems import MEDIA_TYPE
+from carbon import grid
 from carbon.schema import RunReport
 from tests.factories import make_report
 from tests.fixtures.ledgers import Ledgers
@@ -24,8 +25,14 @@ SERVER_KEY = "correct horse battery"
 MINE, THEIRS = "weather", "zephyr"
 
 # Of no project: what they answer is the same for everyone.
-FOR_EVERYONE = {"/v1/grid", "/healthz", "/readyz"}
+FOR_EVERYONE = {"/v1/grid", "/v1/factor-tables", "/healthz", "/readyz"}
 OPEN = {"/healthz", "/readyz"}
+
+TABLE = {
+    "version": "v1",
+    "source": "s",
+    "factors": [{"country_iso_code": "DEU", "intensity_g_per_kwh": 1.0}],
+}
 
 # For every parameter of any route: values with which it could lead to their runs.
 QUERIES: dict[str, list[Any]] = {
@@ -45,6 +52,9 @@ QUERIES: dict[str, list[Any]] = {
     "fields": ["run_id,project"],
     "format": ["json", "csv", "parquet", "jsonl"],
     "series": ["false"],
+    "as": ["delivered"],
+    "table": [grid.bundled_version()],
+    "reason": ["curiosity"],
     "limit": [1, 1000],
     "cursor": ["bm90IGEgY3Vyc29y"],
     **{
@@ -105,6 +115,11 @@ class World:
             )
             assert answer.status_code == 201, answer.text
 
+    def correct(self, key: str, report: RunReport, **fields: Any) -> None:
+        body = {"reason": "it was wrong", **fields}
+        path = f"/v1/runs/{report.run_id}"
+        assert self.client.patch(path, json=body, headers=bearing(key)).status_code == 200
+
     def operations(self) -> list[tuple[str, str, dict[str, Any]]]:
         paths = self.client.get("/openapi.json").json()["paths"]
         return [
@@ -122,9 +137,10 @@ class World:
 
     def _of_route(self, method: str, path: str, operation: dict[str, Any]) -> Iterator[Asked]:
         bodies = [""] if method == "GET" else self._bodies(method, path)
+        query_values = QUERIES | {"run_id": [str(each.run_id) for each in self.theirs]}
         named = [each for each in operation.get("parameters", []) if each["in"] != "header"]
         unknown = [each["name"] for each in named if each["in"] == "query"]
-        unknown = [name for name in unknown if name not in QUERIES]
+        unknown = [name for name in unknown if name not in query_values]
         assert not unknown, f"{path} takes {unknown}: which values could lead to others' runs?"
         values = {
             "run_id": [str(self.theirs[0].run_id), str(self.mine[0].run_id)],
@@ -140,9 +156,9 @@ class World:
             str(httpx.QueryParams({each["name"]: value}))
             for each in named
             if each["in"] == "query"
-            for value in QUERIES[each["name"]]
+            for value in query_values[each["name"]]
         ]
-        if method == "DELETE":  # Mine are still needed.
+        if method in ("DELETE", "PATCH"):  # Mine are still needed, as they are.
             paths = [each for each in paths if str(self.mine[0].run_id) not in each]
         for each in paths:
             for query in ["", *queries]:
@@ -156,6 +172,15 @@ class World:
                 json.dumps({"items": [each.model_dump(mode="json") for each in self.theirs]})
             ],
             "DELETE /v1/runs/{run_id}": [""],
+            "PATCH /v1/runs/{run_id}": [
+                json.dumps({"reason": "curiosity", **fields})
+                for fields in ({"name": "n"}, {"project": MINE}, {"withdraw": ["name"]})
+            ],
+            "POST /v1/factor-tables": [json.dumps(TABLE)],
+            "POST /v1/recost": [
+                json.dumps({"table": grid.bundled_version(), **order})
+                for order in ({"dry_run": True}, {"dry_run": True, "limit": 1}, {"project": THEIRS})
+            ],
         }
         route = f"{method} {path}"
         assert route in known, f"{route} is new: which body could change or find others' runs?"
@@ -168,7 +193,7 @@ def said(answer: Any) -> Any:
     body: Any = answer.content
     if b'"request_id"' in body:
         body = json.loads(body)
-        for problem in [body, *(item["problem"] or {} for item in body.get("items", []))]:
+        for problem in [body, *(item.get("problem") or {} for item in body.get("items", []))]:
             problem.pop("request_id", None)
         headers.pop("content-length")
     return answer.status_code, headers, body
@@ -184,6 +209,7 @@ def world(module_ledgers: Ledgers) -> Iterator[World]:
         theirs = [their_report() for _ in range(3)]
         made = World(client, my_key, mine, theirs)
         made.store(mine)
+        made.correct(my_key, mine[1], name="corrected")
         asked = made.requests()
         made.before = {each: made.ask(my_key, each) for many in asked.values() for each in many}
         made.all_before = {
@@ -192,7 +218,9 @@ def world(module_ledgers: Ledgers) -> Iterator[World]:
             for each in many
             if each[0] == "GET"
         }
-        made.store(theirs)
+        made.store([each.model_copy(update={"name": "a zephyr"}) for each in theirs])
+        for each in theirs:
+            made.correct(SERVER_KEY, each, name=each.name)
         yield made
 
 
@@ -284,6 +312,18 @@ def test_a_run_does_not_leave_its_project_with_a_key_of_that_alone(world: World)
         "another key"
     )
     assert world.client.get(path, headers=bearing(world.my_key)).json()["project"] == MINE
+
+
+def test_runs_that_are_costed_with_a_key_of_mine_are_mine(world: World) -> None:
+    order = {"table": grid.bundled_version(), "dry_run": True}
+    mine = world.client.post("/v1/recost", json=order, headers=bearing(world.my_key)).json()
+    everything = world.client.post("/v1/recost", json=order, headers=bearing(SERVER_KEY)).json()
+    assert (mine["runs"], everything["runs"]) == (len(world.mine), len(world.mine))
+    # Theirs are at a place that is in no table.
+    assert (mine["runs_without_factor"], everything["runs_without_factor"]) == (
+        0,
+        len(world.theirs),
+    )
 
 
 # ----------------------------------------------------------------------------------------- scopes

@@ -3,16 +3,17 @@
 import gzip
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, select, update
 
-from api import administration, derived, reports, runs
+from api import administration, corrections, costings, derived, factors, reports, runs
 from api.access import Access
 from api.db import open_database, writing
 from api.engine import engine_of
-from api.tables import DAYS, RUNS, SERIES, SHARES
-from carbon.schema import RunReport
+from api.tables import AUDIT, COSTINGS, DAYS, FACTOR_TABLES, FACTORS, RUNS, SERIES, SHARES
+from carbon.schema import Correction, FactorTable, RecostOrder, RunReport
 from tests.factories import make_report
 from tests.fixtures.ledgers import Ledgers, Postgres
 from tests.reports import recorded_run
@@ -37,12 +38,35 @@ def store(engine: Engine, given: list[RunReport]) -> None:
         reports.store(connection, given)
 
 
-def held(url: str) -> dict[str, list[RunReport | None]]:
+def account(engine: Engine) -> None:
+    """Correct a run and cost all anew."""
+    table = FactorTable.model_validate(
+        {
+            "version": "v1",
+            "source": ODD,
+            "factors": [{"country_iso_code": "DEU", "intensity_g_per_kwh": 0.1 + 0.2}],
+        }
+    )
+    with writing(engine) as connection:
+        factors.keep(connection, table)
+        run_id = connection.execute(select(RUNS.c.run_id).limit(1)).scalar_one()
+        correction = Correction(reason=ODD, name=ODD, pue=1.1)
+        corrections.correct(connection, Access(), run_id, correction, "somebody")
+    assert costings.recost(engine, Access(), RecostOrder(table="v1"), "somebody").runs
+
+
+def held(url: str) -> dict[str, list[Any]]:
     engine = open_database(url)
     with engine.begin() as connection:
         ids = sorted(connection.execute(select(RUNS.c.run_id)).scalars())
+        found: dict[str, list[Any]]
         found = {str(run_id): [runs.find(connection, Access(), run_id)] for run_id in ids}
         found["shares"] = list(connection.execute(select(SHARES.c.reporter)).scalars())
+        for table in (AUDIT, COSTINGS, FACTORS, FACTOR_TABLES):
+            rows = connection.execute(select(table).order_by(*table.primary_key))
+            found[table.name] = [tuple(row) for row in rows]
+        kept = select(RUNS.c.corrections, RUNS.c.delivered).order_by(RUNS.c.run_id)
+        found["corrections"] = [tuple(row) for row in connection.execute(kept)]
         found["series"] = list(connection.execute(select(SERIES.c.packed)).scalars())
         assert derived.differences(connection) == []
     engine.dispose()
@@ -59,20 +83,31 @@ def test_a_ledger_comes_back_as_it_was_in_either_database(
 ) -> None:
     engine = open_database(ledgers.url())
     store(engine, delivered())
+    account(engine)
     engine.dispose()
     file = tmp_path / "ledger.backup"
     assert command("backup", file, "--database", ledgers.url()) == 0
     assert file.stat().st_mode & 0o077 == 0
-    if other == "sqlite":
-        assert command("restore", file, "--database", f"sqlite:///{tmp_path / 'new.db'}") == 0
-        assert held(f"sqlite:///{tmp_path / 'new.db'}") == held(ledgers.url())
-        return
-    url = postgres.new(empty=True)
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    if other == "postgresql":
+        url = postgres.new(empty=True)
     try:
         assert command("restore", file, "--database", url) == 0
         assert held(url) == held(ledgers.url())
+        is_gone_on_with(url)
     finally:
-        postgres.drop(url)
+        if other == "postgresql":
+            postgres.drop(url)
+
+
+def is_gone_on_with(url: str) -> None:
+    engine = open_database(url)
+    with writing(engine) as connection:
+        run_id = connection.execute(select(RUNS.c.run_id).limit(1)).scalar_one()
+        corrections.delete(connection, Access(), run_id, "somebody", "it is the last entry")
+        entries = list(connection.execute(select(AUDIT.c.reason).order_by(AUDIT.c.id)).scalars())
+        assert entries[-1] == "it is the last entry"
+    engine.dispose()
 
 
 def test_a_backup_while_reports_come_in_is_one_state(ledgers: Ledgers, tmp_path: Path) -> None:
@@ -170,18 +205,22 @@ def test_verify_says_what_is_wrong_and_mends_it(
 ) -> None:
     engine = open_database(ledgers.url())
     store(engine, delivered())
+    account(engine)
     assert command("verify", "--database", ledgers.url()) == 0
     with writing(engine) as connection:
         days = connection.execute(update(DAYS).values(runs_failed=7)).rowcount
         connection.execute(update(RUNS).values(labels=["word:wrong"]))
+        is_corrected = RUNS.c.name == ODD
+        assert connection.execute(update(RUNS).where(is_corrected).values(name="x")).rowcount == 1
     engine.dispose()
     capsys.readouterr()
     assert command("verify", "--database", ledgers.url()) == 1
     said = capsys.readouterr()
-    wrong = len(delivered()) + days
+    wrong = len(delivered()) + days + 2
     assert len(said.out.splitlines()) == wrong
     assert f"{wrong} differences" in said.err
     assert "runs_failed" in said.out
+    assert "has not the corrected name" in said.out
     assert command("verify", "--repair", "--database", ledgers.url()) == 0
     capsys.readouterr()
     assert command("verify", "--database", ledgers.url()) == 0

@@ -177,7 +177,7 @@ async def test_the_first_key_closes_a_server_that_runs(ledgers: Ledgers) -> None
         with pytest.raises(ProblemError, match="this API needs a key"):
             await gate.admit(None, "192.0.2.1")
         found = await gate.admit(text, "192.0.2.1")
-        assert found == Access(frozenset({"weather"}), frozenset({"read"}), key.id)
+        assert found == Access(frozenset({"weather"}), frozenset({"read"}), f"key {key.id}")
         with writing(engine) as connection:
             keys.revoke(connection, key.id, datetime.now(UTC))
         clock.now_s += FRESH_S + 1

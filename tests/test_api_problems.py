@@ -57,9 +57,9 @@ def test_a_wrong_request_is_told_what_is_wrong(
 
 def test_a_method_that_is_not_allowed_comes_with_those_that_are(api_client: TestClient) -> None:
     assert api_client.post("/v1/runs").headers["allow"] == "GET, HEAD"
-    all_routes = api_client.patch("/v1/runs/7")
-    assert all_routes.headers["allow"] == "DELETE, GET, HEAD, PUT"
-    assert all_routes.json()["detail"].endswith("but DELETE and GET and HEAD and PUT are")
+    all_routes = api_client.post("/v1/runs/7")
+    assert all_routes.headers["allow"] == "DELETE, GET, HEAD, PATCH, PUT"
+    assert all_routes.json()["detail"].endswith("but DELETE and GET and HEAD and PATCH and PUT are")
 
 
 def test_every_wrong_parameter_is_listed(api_client: TestClient) -> None:

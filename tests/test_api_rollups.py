@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -14,14 +17,15 @@ from sqlalchemy import Engine, create_engine, delete, insert, select, update
 from sqlmodel import SQLModel
 from starlette.testclient import TestClient
 
-from api import derived, labels, reports
+from api import corrections, costings, derived, factors, labels, reports, runs
 from api.access import UNLIMITED
 from api.db import open_database, writing
 from api.heartbeats import Patience, mark_lost
+from api.overlay import as_delivered, laid_over
+from api.problems import ProblemError
 from api.summaries import projects, summary
 from api.tables import DAYS, RUNS, TOTALS
-from api.writing import Writing
-from carbon.schema import RunReport
+from carbon.schema import Correction, Factor, FactorTable, RecostOrder, RunReport
 from tests.factories import make_report
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -45,37 +49,73 @@ fields = st.fixed_dictionaries(
 )
 
 
+corrected = st.fixed_dictionaries(
+    {},
+    optional={
+        "project": st.sampled_from(["a", "c"]),
+        "study": st.sampled_from([None, "t"]),
+        "tags": st.sampled_from([{}, {"team": "x"}]),
+        "pue": st.floats(1, 2),
+        "country_iso_code": st.sampled_from([None, "DEU", "FRA"]),
+        "intensity_g_per_kwh": st.none() | st.floats(0, 900),
+    },
+).filter(bool) | st.sampled_from([{"gpu_energy_kwh": 0.25}, {"energy_kwh": 0.5}])
+
+# Which corrections are no more than what followed from another one, once that is there.
+OVERRULED = {
+    "country_iso_code": ["intensity_g_per_kwh"],
+    "gpu_energy_kwh": ["energy_kwh"],
+    "energy_kwh": ["gpu_energy_kwh"],
+}
+
+WHOLE = {"limit": 1000, "dry_run": True, "cursor": None}
+
+
+def ledger_in_memory() -> Engine:
+    engine = create_engine(
+        "sqlite://",
+        json_serializer=lambda value: to_json(value).decode(),
+        json_deserializer=from_json,
+    )
+    SQLModel.metadata.create_all(engine)
+    return engine
+
+
 def problems(engine: Engine) -> list[str]:
     with engine.begin() as connection:
         return derived.differences(connection)
 
 
 class Ledger(RuleBasedStateMachine):
-    """New runs, repeats, late and outdated reports, corrections, lost and deleted runs."""
+    """New runs, late and outdated reports, corrections, re-costings, lost and deleted runs."""
 
     @initialize()
     def open(self) -> None:
-        self.engine = create_engine(
-            "sqlite://",
-            json_serializer=lambda value: to_json(value).decode(),
-            json_deserializer=from_json,
-        )
-        SQLModel.metadata.create_all(self.engine)
+        self.engine, self.uncorrected = ledger_in_memory(), ledger_in_memory()
         self.sent: list[RunReport] = []
+        self.holds: dict[UUID, dict[str, Any]] = {}
+        with self.engine.begin() as connection:
+            for version, intensity in (("coal", 900.0), ("wind", 11.0)):
+                known = [Factor(country_iso_code="DEU", intensity_g_per_kwh=intensity)]
+                table = FactorTable(version=version, source="s", year=2024, factors=known)
+                assert factors.keep(connection, table)
 
     def deliver(self, *delivered: RunReport) -> None:
-        with self.engine.begin() as connection:
-            reports.store(connection, delivered)
+        for ledger in (self.engine, self.uncorrected):
+            with ledger.begin() as connection:
+                found = reports.store(connection, delivered)
+                assert not [each for each in found if isinstance(each, ProblemError)]
         self.sent.extend(delivered)
 
-    @rule(runs=st.lists(fields, min_size=1, max_size=4))
-    def come_in(self, runs: list[dict[str, Any]]) -> None:
-        self.deliver(*(make_report(ended_at=None, live_interval_s=1.0, **run) for run in runs))
+    @rule(new=st.lists(fields, min_size=1, max_size=4))
+    def come_in(self, new: list[dict[str, Any]]) -> None:
+        self.deliver(*(make_report(ended_at=None, live_interval_s=1.0, **run) for run in new))
 
-    @rule(of=st.integers(0), changed=fields, seq=st.integers(0, 3))
-    def tell_more(self, of: int, changed: dict[str, Any], seq: int) -> None:
+    @rule(of=st.integers(0, 3), changed=fields, is_news=st.booleans())
+    def tell_more(self, of: int, changed: dict[str, Any], is_news: bool) -> None:
         if self.sent:
             run_id = self.sent[of % len(self.sent)].run_id
+            seq = len(self.sent) if is_news else 1
             self.deliver(make_report(run_id=run_id, seq=seq, ended_at=None, **changed))
 
     @rule(of=st.integers(0))
@@ -92,7 +132,8 @@ class Ledger(RuleBasedStateMachine):
 
     @rule()
     def hear_nothing(self) -> None:
-        mark_lost(self.engine, Patience(0.0, NOON), datetime.now(UTC) + timedelta(days=1))
+        for ledger in (self.engine, self.uncorrected):
+            mark_lost(ledger, Patience(0.0, NOON), datetime.now(UTC) + timedelta(days=1))
 
     @rule()
     def settle(self) -> None:
@@ -101,13 +142,77 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(of=st.integers(0))
     def remove(self, of: int) -> None:
-        if self.sent:
+        if not self.sent:
+            return
+        run_id = self.sent[of % len(self.sent)].run_id
+        for ledger in (self.engine, self.uncorrected):
+            with ledger.begin() as connection, suppress(ProblemError):  # It is gone already.
+                corrections.delete(connection, UNLIMITED, run_id, "somebody", None)
+        self.holds.pop(run_id, None)
+
+    @rule(of=st.integers(0, 3), changed=corrected, heard=st.lists(fields, max_size=1))
+    def correct(self, of: int, changed: dict[str, Any], heard: list[dict[str, Any]]) -> None:
+        if not self.sent:
+            return
+        run_id = self.sent[of % len(self.sent)].run_id
+        try:
             with self.engine.begin() as connection:
-                taking = Writing(connection)
-                (run_id,) = {self.sent[of % len(self.sent)].run_id}
-                if run_id in taking.hold([run_id]):
-                    taking.delete(run_id)
-                    taking.finish()
+                correction = Correction(reason="wrong", **changed)
+                corrections.correct(connection, UNLIMITED, run_id, correction, "somebody")
+        except ProblemError as error:
+            if error.status not in (404, 409):  # Deleted, or it goes on.
+                raise
+            return
+        holds = self.holds.setdefault(run_id, {})
+        for name in changed:
+            for other in OVERRULED.get(name, ()):
+                holds.pop(other, None)
+        holds |= changed
+        for news in heard:
+            self.tell_more(of, news, is_news=True)
+
+    @rule(of=st.integers(0))
+    def withdraw(self, of: int) -> None:
+        run_id = self.sent[of % len(self.sent)].run_id if self.sent else None
+        if run_id in self.holds:
+            withdrawn = list(self.holds.pop(run_id))
+            with self.engine.begin() as connection:
+                correction = Correction(reason="right after all", withdraw=withdrawn)
+                corrections.correct(connection, UNLIMITED, run_id, correction, "somebody")
+
+    @rule(table=st.sampled_from(["coal", "wind"]), project=st.sampled_from([None, "a"]))
+    def recost(self, table: str, project: str | None) -> None:
+        """Run by run, as if it were broken off and taken up again each time."""
+        order = RecostOrder(table=table, project=project, limit=1)
+        planned = costings.recost(
+            self.engine, UNLIMITED, order.model_copy(update=WHOLE), "somebody"
+        )
+        done = [costings.recost(self.engine, UNLIMITED, order, "somebody")]
+        while done[-1].next_cursor is not None:
+            order = order.model_copy(update={"cursor": done[-1].next_cursor})
+            done.append(costings.recost(self.engine, UNLIMITED, order, "somebody"))
+        assert sum(each.runs for each in done) == planned.runs
+        again = costings.recost(self.engine, UNLIMITED, order.model_copy(update=WHOLE), "somebody")
+        assert (again.runs, again.difference_kg) == (0, 0.0)
+        assert again.runs_as_before == planned.runs + planned.runs_as_before
+
+    @invariant()
+    def what_was_corrected_holds(self) -> None:
+        with self.engine.begin() as connection:
+            for row in connection.execute(select(RUNS)).mappings():
+                expected = self.holds.get(row["run_id"], {})
+                assert {name: row[name] for name in expected} == expected
+                report = as_delivered(dict(row))
+                factor_of = partial(factors.find, connection)
+                laid = laid_over(report, row["corrections"] or {}, factor_of)
+                assert {**report, **laid} | {"delivered": row["delivered"]} == dict(row)
+
+    @invariant()
+    def what_was_delivered_is_as_if_nothing_had_been_corrected(self) -> None:
+        with self.engine.begin() as here, self.uncorrected.begin() as there:
+            for run_id in there.execute(select(RUNS.c.run_id)).scalars():
+                delivered = runs.find(here, UNLIMITED, run_id, is_as_delivered=True)
+                assert delivered == runs.find(there, UNLIMITED, run_id)
 
     @invariant()
     def the_sums_are_those_of_the_runs(self) -> None:
@@ -126,6 +231,7 @@ class Ledger(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.engine.dispose()
+        self.uncorrected.dispose()
 
 
 TestLedger = Ledger.TestCase

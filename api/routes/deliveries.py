@@ -1,4 +1,4 @@
-"""`/v1/runs`: delivering reports, alone or many at once, and removing a run."""
+"""`/v1/runs`: delivering reports, alone or many at once."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -6,13 +6,11 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 
 from api.access import Access
-from api.auth import Administering, Ingesting
+from api.auth import Ingesting
 from api.bodies import BatchBody, Body, report_in, reports_in
-from api.db import Database, writing
 from api.ingest import Ingest
 from api.metrics import ServiceMetrics
 from api.problems import ProblemError
-from api.writing import Writing
 from carbon.schema import Accepted, BatchAnswer, BatchResult, RunReport
 
 router = APIRouter(prefix="/runs", tags=["runs"])
@@ -112,18 +110,3 @@ async def put_run(
     if stored.created:
         response.status_code = 201
     return stored.accepted
-
-
-@router.delete("/{run_id}", status_code=204)
-def delete_run(access: Administering, run_id: UUID, database: Database) -> None:
-    """Remove a run with everything that was kept of it; its sums go with it.
-
-    A report of it that is still on its way makes it anew.
-    """
-    with writing(database) as connection:
-        taking = Writing(connection)
-        held = taking.hold([run_id]).get(run_id)
-        if held is None or not access.admits(held["project"]):
-            raise ProblemError(404, f"there is no run {run_id} in this ledger")
-        taking.delete(run_id)
-        taking.finish()

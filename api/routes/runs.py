@@ -108,6 +108,10 @@ class ReportQuery(BaseModel, extra="forbid"):
     series: Annotated[
         bool, Field(description="Whether what was recorded over time comes with it.")
     ] = True
+    as_: Annotated[
+        Literal["current", "delivered"],
+        Field(alias="as", description="With what was corrected, or as the reports have it."),
+    ] = "current"
 
 
 @router.get("/{run_id}", response_model=RunReport)
@@ -118,19 +122,27 @@ def get_run(
     database: Database,
     query: Annotated[ReportQuery, Query()],
 ) -> Response:
-    """Read a run's report as it was delivered: it can be PUT to another server unchanged.
+    """Read a run's report: it can be PUT to another server unchanged.
 
-    Of a run that several nodes reported, it is what their shares make together. With
+    It is what was delivered last, except for what was corrected or costed anew since, unless it is
+    asked for with `as=delivered`. Of a run that several nodes reported, it is what their shares
+    make together. With
     `series=false` it is smaller, by what was recorded over time: that is then lost elsewhere.
     """
     with database.begin() as connection:
         version = runs.version(connection, access, run_id)
         if version is None:
             raise _unknown(run_id)
-        etag = etag_of(version + str(query.series).encode())
+        etag = etag_of(version + f"{query.series} {query.as_}".encode())
         if is_held(request, etag):
             return unchanged(etag)
-        report = runs.find(connection, access, run_id, with_series=query.series)
+        report = runs.find(
+            connection,
+            access,
+            run_id,
+            with_series=query.series,
+            is_as_delivered=query.as_ == "delivered",
+        )
     if report is None:
         raise _unknown(run_id)
     return tagged_with(etag, report.model_dump_json().encode())

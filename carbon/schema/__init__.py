@@ -20,11 +20,14 @@ from carbon.schema.fields import (
     EnergyKwh,
     Fraction,
     Index,
+    Intensity,
     MassKg,
     Metrics,
     MetricValue,
     Name,
     Percent,
+    Pue,
+    Reason,
     RunId,
     Seconds,
     Status,
@@ -32,6 +35,7 @@ from carbon.schema.fields import (
     Text,
     Utc,
     Wire,
+    Year,
 )
 from carbon.schema.report import (
     ComponentEnergy,
@@ -53,6 +57,18 @@ from carbon.schema.series import (
 )
 
 if TYPE_CHECKING:
+    from carbon.schema.accounting import (
+        AuditEntry,
+        AuditPage,
+        Change,
+        Correction,
+        Costing,
+        Factor,
+        FactorTable,
+        FactorTableInfo,
+        Recosted,
+        RecostOrder,
+    )
     from carbon.schema.answers import (
         Accepted,
         BatchAnswer,
@@ -81,21 +97,30 @@ __all__ = [
     "SERIES_NAMES",
     "SERIES_UNITS",
     "Accepted",
+    "AuditEntry",
+    "AuditPage",
     "BatchAnswer",
     "BatchResult",
+    "Change",
     "Component",
     "ComponentEnergy",
     "ConfigValue",
+    "Correction",
+    "Costing",
     "Count",
     "CountryCode",
     "DeviceReport",
     "EnergyKwh",
     "EpochReport",
     "Equivalent",
+    "Factor",
+    "FactorTable",
+    "FactorTableInfo",
     "Fraction",
     "GridFactor",
     "Health",
     "Index",
+    "Intensity",
     "MassKg",
     "MetricValue",
     "Metrics",
@@ -107,6 +132,10 @@ __all__ = [
     "Problem",
     "ProjectPage",
     "ProjectTotals",
+    "Pue",
+    "Reason",
+    "RecostOrder",
+    "Recosted",
     "RunFields",
     "RunId",
     "RunPage",
@@ -126,6 +155,7 @@ __all__ = [
     "TradeoffPoint",
     "Utc",
     "Wire",
+    "Year",
     "is_of_device",
 ]
 
@@ -134,6 +164,7 @@ def __getattr__(name: str) -> Any:
     """Load what is read back when it is first asked for: a training never asks."""
     if name not in __all__:
         raise AttributeError(f"module 'carbon.schema' has no attribute {name!r}")
-    value = getattr(import_module("carbon.schema.answers"), name)
+    modules = (import_module(f"carbon.schema.{module}") for module in ("answers", "accounting"))
+    value = next(getattr(module, name) for module in modules if hasattr(module, name))
     globals()[name] = value
     return value

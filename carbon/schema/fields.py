@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from carbon import units
+from carbon.countries import is_country
 
 SCHEMA_VERSION = 2
 
@@ -56,6 +57,12 @@ def _without_nul(value: str) -> str:
     return value
 
 
+def _country_exists(code: str) -> str:
+    if not is_country(code):
+        raise ValueError(f"{code!r} is not an ISO 3166-1 alpha-3 country code")
+    return code
+
+
 def _is_uuid7(value: UUID) -> UUID:
     if value.version != 7:
         raise ValueError(f"must be a UUID of version 7 (RFC 9562), got version {value.version}")
@@ -70,6 +77,11 @@ Name = Annotated[
     StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
     AfterValidator(_without_nul),
 ]
+Reason = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=1000, strip_whitespace=True),
+    AfterValidator(_without_nul),
+]
 # A run of 9 GWh is the largest that a 64-bit count of 1e-12 kWh holds.
 EnergyKwh = Annotated[
     float, Field(ge=0, le=9e6, allow_inf_nan=False), AfterValidator(_round_energy)
@@ -78,6 +90,9 @@ MassKg = Annotated[float, Field(ge=0, le=9e6, allow_inf_nan=False), AfterValidat
 # 285 years, for the same reason: a 64-bit count of nanoseconds.
 Seconds = Annotated[float, Field(ge=0, le=9e9, allow_inf_nan=False), AfterValidator(_round_time)]
 Fraction = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Intensity = Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)]
+Year = Annotated[int, Field(ge=1990, le=2200)]
+Pue = Annotated[float, Field(ge=1, le=10, allow_inf_nan=False)]
 Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 Index = Annotated[int, Field(ge=0, le=2_000_000_000)]
@@ -88,7 +103,9 @@ MAX_TAGS = 100
 MAX_CONFIG = 1000
 MAX_BATCH = 1000
 Metrics = Annotated[dict[Name, MetricValue], Field(max_length=MAX_METRICS)]
-CountryCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")]
+CountryCode = Annotated[
+    str, StringConstraints(pattern=r"^[A-Z]{3}$"), AfterValidator(_country_exists)
+]
 
 
 class Wire(BaseModel):

@@ -6,7 +6,6 @@ from typing import Annotated, Self
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from carbon import units
-from carbon.countries import is_country
 from carbon.schema.fields import (
     MAX_CONFIG,
     MAX_TAGS,
@@ -17,10 +16,12 @@ from carbon.schema.fields import (
     EnergyKwh,
     Fraction,
     Index,
+    Intensity,
     MassKg,
     Metrics,
     Name,
     Percent,
+    Pue,
     RunId,
     Seconds,
     Status,
@@ -28,6 +29,7 @@ from carbon.schema.fields import (
     Text,
     Utc,
     Wire,
+    Year,
 )
 from carbon.schema.series import SeriesReport
 
@@ -142,17 +144,13 @@ class Place(Wire):
 
     country_iso_code: CountryCode | None = None
     region: Name | None = None
-    intensity_g_per_kwh: Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)] | None = None
+    intensity_g_per_kwh: Intensity | None = None
     intensity_source: Text | None = None
-    intensity_year: Annotated[int, Field(ge=1990, le=2200)] | None = None
-    pue: Annotated[float, Field(ge=1, le=10, allow_inf_nan=False)] = 1.0
-
-    @field_validator("country_iso_code")
-    @classmethod
-    def _country_exists(cls, code: str | None) -> str | None:
-        if code is not None and not is_country(code):
-            raise ValueError(f"{code!r} is not an ISO 3166-1 alpha-3 country code")
-        return code
+    intensity_year: Year | None = None
+    factor_table: Name | None = None
+    """The version of the factor table that the intensity was taken from; None where it is of none
+    or where that is not known."""
+    pue: Pue = 1.0
 
 
 class RunFields(ComponentEnergy, Place, RunSpec):

@@ -1,0 +1,109 @@
+"""The audit log: who changed what in the ledger, when and why. It is only ever added to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, true
+
+from api import cursors, request_id
+from api.access import Access
+from api.tables import AUDIT
+from carbon.schema import AuditEntry, AuditPage
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Deed:
+    """What somebody did to the ledger, and why."""
+
+    actor: str
+    action: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which entries are asked for; None does not matter."""
+
+    project: str | None = None
+    run_id: UUID | None = None
+    since: datetime | None = None
+
+
+def add(
+    connection: Connection,
+    deed: Deed,
+    before: Values,
+    after: Values,
+    *,
+    project: str | None = None,
+    run_id: UUID | None = None,
+    runs: int = 1,
+) -> None:
+    """Log a deed, in the transaction that does it.
+
+    Args:
+        connection: of that transaction.
+        deed: who did what.
+        before: fields as they were, as JSON can hold them; without those that were not there.
+        after: the same fields as they are now.
+        project: of the run that was changed, before that.
+        run_id: of the run, where it is one.
+        runs: how many runs were changed.
+    """
+    names = sorted({*before, *after})
+    changes = {name: {"before": before.get(name), "after": after.get(name)} for name in names}
+    connection.execute(
+        insert(AUDIT).values(
+            at=datetime.now(UTC),
+            actor=deed.actor,
+            action=deed.action,
+            project=project,
+            run_id=run_id,
+            runs=runs,
+            changes={name: change for name, change in changes.items() if _differs(change)},
+            reason=deed.reason,
+            request_id=request_id.current(),
+        )
+    )
+
+
+def page(
+    connection: Connection, access: Access, asked: Asked, limit: int, cursor: str | None
+) -> AuditPage:
+    """Return at most `limit` of the entries that are there for an access, the newest first.
+
+    Raises:
+        ProblemError: 422, a cursor that is not of this list.
+    """
+    listed = ["audit", access.among([]), asked.project, asked.run_id, asked.since]
+    query = select(AUDIT).where(_covered_by(access)).order_by(AUDIT.c.id.desc()).limit(limit + 1)
+    if asked.project is not None:
+        query = query.where(AUDIT.c.project == asked.project)
+    if asked.run_id is not None:
+        query = query.where(AUDIT.c.run_id == asked.run_id)
+    if asked.since is not None:
+        query = query.where(AUDIT.c.at >= asked.since)
+    if cursor is not None:
+        (before,) = cursors.decode(cursor, listed, ((int,),))
+        query = query.where(AUDIT.c.id < before)
+    rows = connection.execute(query).mappings().all()
+    items = [AuditEntry.model_validate(dict(row)) for row in rows[:limit]]
+    more = cursors.encode([items[-1].id], listed) if len(rows) > limit else None
+    return AuditPage(items=items, next_cursor=more)
+
+
+def _covered_by(access: Access) -> ColumnElement[bool]:
+    """Return the condition that all projects that an entry names are there for it."""
+    if access.projects is None:
+        return true()
+    moved_to = AUDIT.c.changes["project", "after"].as_string()
+    return and_(access.covers(AUDIT.c.project), or_(moved_to.is_(None), access.covers(moved_to)))
+
+
+def _differs(change: Mapping[str, Any]) -> bool:
+    return bool(change["before"] != change["after"])

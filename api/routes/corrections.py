@@ -1,0 +1,75 @@
+"""`/v1/runs/{run_id}`: correcting a run, removing it, and the trace that either leaves."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from api import audit, corrections, costings
+from api.audit import Asked
+from api.auth import Actor, Administering, Reading
+from api.bodies import Body, described, parsed
+from api.db import Database, writing
+from api.problems import ProblemError
+from api.routes.projects import PageQuery
+from carbon.schema import AuditPage, Correction, Costing, Reason, RunFields
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+
+
+@router.patch("/{run_id}", openapi_extra=described(Correction))
+def correct_run(
+    access: Administering, run_id: UUID, body: Body, database: Database, actor: Actor
+) -> RunFields:
+    """Correct fields of a run; the answer is the run as it is then, without its parts.
+
+    What is corrected holds whatever reports of the run still come, until it is withdrawn. Emissions
+    and sums follow. The audit log keeps what was there before, `GET` with `as=delivered` gives what
+    the reports say. Nodes and epochs stay as they were delivered.
+    """
+    correction = parsed(body, Correction, whole="correction")
+    with writing(database) as connection:
+        return corrections.correct(connection, access, run_id, correction, actor)
+
+
+class DeletionQuery(BaseModel, extra="forbid"):
+    """Why a run is removed."""
+
+    reason: Reason | None = None
+
+
+@router.delete("/{run_id}", status_code=204)
+def delete_run(
+    access: Administering,
+    run_id: UUID,
+    database: Database,
+    actor: Actor,
+    query: Annotated[DeletionQuery, Query()],
+) -> None:
+    """Remove a run with everything that was kept of it; its sums go with it.
+
+    What it added up to stays in the audit log. A report of it that is still on its way makes it
+    anew, without its corrections.
+    """
+    with writing(database) as connection:
+        corrections.delete(connection, access, run_id, actor, query.reason)
+
+
+@router.get("/{run_id}/audit")
+def run_audit(
+    access: Reading, run_id: UUID, database: Database, query: Annotated[PageQuery, Query()]
+) -> AuditPage:
+    """List what was changed of a run by hand, newest first; also of one that was removed."""
+    with database.begin() as connection:
+        return audit.page(connection, access, Asked(run_id=run_id), query.limit, query.cursor)
+
+
+@router.get("/{run_id}/costings")
+def run_costings(access: Reading, run_id: UUID, database: Database) -> list[Costing]:
+    """List the figures that the run's emissions have and had, newest first."""
+    with database.begin() as connection:
+        found = costings.of_run(connection, access, run_id)
+    if found is None:
+        raise ProblemError(404, f"there is no run {run_id} in this ledger")
+    return found

@@ -1,0 +1,221 @@
+"""Factor tables, and costing runs anew with one: old figures stay, sums follow, nobody waits."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from starlette.testclient import TestClient
+
+from api import costings, derived
+from carbon import grid
+from carbon.schema import RunReport
+from tests.factories import make_report
+
+TABLE: dict[str, Any] = {
+    "version": "owid-2025",
+    "source": "Our World in Data",
+    "year": 2025,
+    "factors": [
+        {"country_iso_code": "DEU", "intensity_g_per_kwh": 300.0},
+        {
+            "country_iso_code": "USA",
+            "region": "New York",
+            "intensity_g_per_kwh": 200.0,
+            "year": 2024,
+        },
+    ],
+}
+
+
+def put(client: TestClient, report: RunReport) -> str:
+    path = f"/v1/runs/{report.run_id}"
+    answer = client.put(path, content=report.model_dump_json())
+    assert answer.is_success, answer.text
+    return path
+
+
+def recost(client: TestClient, **order: Any) -> dict[str, Any]:
+    answer = client.post("/v1/recost", json={"table": "owid-2025", **order})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def sums_are_right(client: TestClient) -> bool:
+    engine: Engine = client.app.state.engine  # type: ignore[attr-defined]
+    with engine.begin() as connection:
+        return derived.differences(connection) == []
+
+
+@pytest.fixture
+def client(api_client: TestClient) -> TestClient:
+    """A ledger that has the table."""
+    assert api_client.post("/v1/factor-tables", json=TABLE).status_code == 201
+    return api_client
+
+
+def test_a_table_is_kept_under_its_version_and_does_not_change(client: TestClient) -> None:
+    again = client.post("/v1/factor-tables", json=TABLE)
+    assert again.status_code == 200
+    other = {**TABLE, "factors": [{"country_iso_code": "DEU", "intensity_g_per_kwh": 1}]}
+    assert client.post("/v1/factor-tables", json=other).status_code == 409
+    own, bundled = client.get("/v1/factor-tables").json()
+    assert own == again.json()
+    assert (own["version"], own["year"], own["factors"]) == ("owid-2025", 2025, 2)
+    assert (bundled["version"], bundled["imported_at"]) == (grid.bundled_version(), None)
+    germany, new_york = client.get("/v1/grid", params={"table": "owid-2025"}).json()
+    assert (germany["country_name"], germany["region"]) == ("Germany", None)
+    assert (germany["source"], germany["year"]) == ("Our World in Data", 2025)
+    assert (new_york["region"], new_york["year"]) == ("New York", 2024)
+    own_table = client.get("/v1/grid", params={"table": bundled["version"]})
+    assert own_table.json() == client.get("/v1/grid").json()
+    assert len(own_table.json()) == bundled["factors"]
+    (entry,) = client.get("/v1/audit").json()["items"]
+    assert (entry["action"], entry["changes"]["factor_table"]["after"]) == ("import", "owid-2025")
+
+
+def test_what_is_no_table_is_refused(api_client: TestClient) -> None:
+    factor = {"country_iso_code": "DEU", "intensity_g_per_kwh": 1}
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"factors": []}, "factors"),
+        ({"factors": [{**factor, "country_iso_code": "XYZ"}]}, "factors.0.country_iso_code"),
+        ({"factors": [{**factor, "intensity_g_per_kwh": -1}]}, "factors.0.intensity_g_per_kwh"),
+        ({"factors": [factor, factor]}, "factors.1"),
+        (
+            {"factors": [{**factor, "region": "X"}, {**factor, "region": " x "}]},
+            "factors.1",
+        ),
+        ({"version": "bundled-1"}, "version"),
+        ({"version": "a/b"}, "version"),
+        ({"source": ""}, "source"),
+        ({"colour": "red"}, "colour"),
+    ]
+    for changed, field in refused:
+        answer = api_client.post("/v1/factor-tables", json={**TABLE, **changed})
+        assert answer.status_code == 422, changed
+        assert answer.json()["errors"][0]["field"] == field
+    assert len(api_client.get("/v1/factor-tables").json()) == 1
+    assert api_client.get("/v1/grid", params={"table": "none"}).status_code == 404
+    assert api_client.get("/v1/grid", params={"tabel": "x"}).status_code == 422
+    assert api_client.post("/v1/recost", json={"table": "none"}).status_code == 404
+
+
+def test_runs_are_costed_anew_and_the_old_figures_stay(client: TestClient) -> None:
+    report = make_report(gpu_energy_kwh=1.0)
+    path = put(client, report)
+    elsewhere = put(client, make_report(country_iso_code="FRA"))
+    put(client, make_report(country_iso_code="USA", region="new york", pue=1.0))
+    before = client.get("/v1/summary").json()
+    planned = recost(client, dry_run=True)
+    assert client.get("/v1/summary").json() == before
+    done = recost(client, reason="the year is over")
+    assert done == planned
+    assert (done["runs"], done["runs_without_factor"], done["next_cursor"]) == (2, 1, None)
+    assert done["difference_kg"] == pytest.approx(
+        1.003 * 1.2 * (300 - 380.95) / 1000 + 0.003 * (200 - 380.95) / 1000
+    )
+    after = client.get("/v1/summary").json()
+    moved = after["emissions_kg"] - before["emissions_kg"]
+    assert moved == pytest.approx(done["difference_kg"])
+    now = client.get(path).json()
+    assert (now["factor_table"], now["intensity_year"]) == ("owid-2025", 2025)
+    assert now["emissions_kg"] == pytest.approx(1.003 * 1.2 * 0.3)
+    current, old = client.get(f"{path}/costings").json()
+    assert (current["is_current"], current["emissions_kg"]) == (True, now["emissions_kg"])
+    assert (old["emissions_kg"], old["intensity_year"]) == (report.emissions_kg, 2023)
+    assert len(client.get(f"{elsewhere}/costings").json()) == 1
+    (entry, _) = client.get("/v1/audit").json()["items"]
+    assert (entry["action"], entry["runs"], entry["reason"]) == ("recost", 2, "the year is over")
+    moved = entry["changes"]["emissions_kg"]
+    assert moved["after"] - moved["before"] == pytest.approx(done["difference_kg"])
+    again = recost(client)
+    assert (again["runs"], again["runs_as_before"], again["difference_kg"]) == (0, 2, 0.0)
+    assert sums_are_right(client)
+
+
+def test_a_new_figure_holds_when_the_run_reports_again(client: TestClient) -> None:
+    run = make_report(seq=1, status="running", ended_at=None)
+    path = put(client, run)
+    recost(client)
+    last = make_report(run_id=run.run_id, seq=2, gpu_energy_kwh=1.0)
+    put(client, last)
+    now = client.get(path).json()
+    assert (now["factor_table"], now["intensity_g_per_kwh"]) == ("owid-2025", 300.0)
+    assert now["emissions_kg"] == pytest.approx(1.003 * 1.2 * 0.3)
+    delivered = client.get(path, params={"as": "delivered"})
+    assert RunReport.model_validate_json(delivered.content) == last
+    assert sums_are_right(client)
+
+
+def test_an_intensity_that_was_corrected_by_hand_is_left_alone(client: TestClient) -> None:
+    path = put(client, make_report())
+    client.patch(path, json={"reason": "our own turbine", "intensity_g_per_kwh": 9})
+    assert recost(client)["runs_corrected"] == 1
+    assert client.get(path).json()["intensity_g_per_kwh"] == 9
+    body = {"reason": "sold", "withdraw": ["intensity_g_per_kwh", "intensity_source"]}
+    assert client.patch(path, json=body).status_code == 200
+    assert recost(client)["runs"] == 1
+
+
+def test_a_corrected_place_is_looked_up_in_the_table_of_the_run(client: TestClient) -> None:
+    path = put(client, make_report())
+    recost(client)
+    body = {"reason": "moved", "country_iso_code": "USA", "region": "New York"}
+    now = client.patch(path, json=body).json()
+    assert (now["intensity_g_per_kwh"], now["factor_table"]) == (200.0, "owid-2025")
+
+
+def test_the_programs_own_table_is_kept_once_a_run_is_costed_with_it(client: TestClient) -> None:
+    path = put(client, make_report(country_iso_code="USA", region="NY"))
+    recost(client, table=grid.bundled_version())
+    now = client.get(path).json()
+    assert now["intensity_source"].startswith("eGRID") or "EPA" in now["intensity_source"]
+    bundled = next(
+        table
+        for table in client.get("/v1/factor-tables").json()
+        if table["version"] == grid.bundled_version()
+    )
+    assert bundled["imported_at"] is not None
+    assert bundled["factors"] == len(client.get("/v1/grid").json())
+
+
+def test_only_what_is_asked_for_is_costed_some_at_a_time(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(costings, "TOGETHER", 2)
+    monkeypatch.setattr(costings, "PAUSE_S", 0.0)
+    for _ in range(5):
+        put(client, make_report(project="a"))
+    put(client, make_report(project="b"))
+    assert recost(client, project="a", since="2026-03-02T00:00:00Z")["runs"] == 0
+    assert recost(client, project="a", until="2026-03-01T12:00:00Z")["runs"] == 0
+    first = recost(client, project="a", limit=3)
+    assert first["runs"] == 3
+    wrong = client.post("/v1/recost", json={"table": "owid-2025", "cursor": first["next_cursor"]})
+    assert wrong.status_code == 422
+    second = recost(client, project="a", limit=3, cursor=first["next_cursor"])
+    assert (second["runs"], second["next_cursor"]) == (2, None)
+    told = client.get("/v1/audit", params={"project": "a"}).json()["items"]
+    assert [entry["runs"] for entry in told] == [2, 1, 2]
+    assert recost(client)["runs"] == 1
+    assert sums_are_right(client)
+
+
+def test_the_sums_are_right_wherever_a_costing_stops(client: TestClient) -> None:
+    """What a row of sums had of runs that left it is not in it any more, whoever is left."""
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    for number, intensity in enumerate([500.0, 400.0, 500.0, None, 400.0, 450.0, 600.0, 400.0]):
+        moment = noon + timedelta(hours=number * 7)
+        for project in ("a", "b"):
+            put(
+                client,
+                make_report(project=project, started_at=moment, intensity_g_per_kwh=intensity),
+            )
+    cursor = None
+    for _ in range(2 * 8):
+        done = recost(client, limit=1, cursor=cursor)
+        cursor = done["next_cursor"]
+        assert (done["runs"], sums_are_right(client)) == (1, True)
+    told = client.get("/v1/audit", params={"project": "b"}).json()["items"]
+    assert [entry["runs"] for entry in told] == [1] * 8
