@@ -15,10 +15,18 @@ from carbon.errors import ApiError, ApiRejectedError, ApiUnreachableError
 from carbon.leaving import at_work
 from carbon.schema import (
     Accepted,
+    AuditEntry,
+    AuditPage,
+    Correction,
+    Costing,
+    FactorTable,
+    FactorTableInfo,
     GridFactor,
     Health,
     ProjectPage,
     ProjectTotals,
+    Recosted,
+    RecostOrder,
     RunFields,
     RunPage,
     RunReport,
@@ -30,7 +38,7 @@ from carbon.schema import (
 from carbon.settings import Settings
 
 T = TypeVar("T")
-P = TypeVar("P", RunPage, ProjectPage, StudyPage)
+P = TypeVar("P", RunPage, ProjectPage, StudyPage, AuditPage)
 
 DEADLINE_S = 60.0
 """How long a whole request may take,"""
@@ -130,13 +138,7 @@ class Client:
 
     def put_document(self, run_id: UUID, document: str) -> Accepted:
         """Deliver a report that has been written as JSON already."""
-        return self._call(
-            Accepted,
-            "PUT",
-            f"/v1/runs/{run_id}",
-            content=document,
-            headers={"Content-Type": "application/json"},
-        )
+        return self._send(Accepted, "PUT", f"/v1/runs/{run_id}", document)
 
     def run(self, run_id: UUID, *, with_series: bool = True) -> RunReport:
         """Read one run, whole, or without what it recorded over time."""
@@ -189,9 +191,54 @@ class Client:
         """Read what each speedup of a project's studies cost in energy."""
         return self._call(Tradeoff, "GET", f"/v1/projects/{_quote(project)}/tradeoff")
 
-    def grid(self) -> list[GridFactor]:
-        """Read the carbon intensity of every country and region that is known."""
-        return self._call(list[GridFactor], "GET", "/v1/grid")
+    def correct(self, run_id: UUID, correction: Correction) -> RunFields:
+        """Correct fields of a run for good; return the run as it is then."""
+        document = correction.model_dump_json(exclude_unset=True)
+        return self._send(RunFields, "PATCH", f"/v1/runs/{run_id}", document)
+
+    def costings(self, run_id: UUID) -> list[Costing]:
+        """Read the figures that a run's emissions have and had, newest first."""
+        return self._call(list[Costing], "GET", f"/v1/runs/{run_id}/costings")
+
+    def audit(
+        self,
+        *,
+        project: str | None = None,
+        run_id: UUID | None = None,
+        since: datetime | None = None,
+    ) -> Iterator[AuditEntry]:
+        """Yield who changed what, newest first, read page by page while it is used."""
+        asked = {"project": project, "run_id": run_id and str(run_id), "since": since}
+        for page in self._pages(AuditPage, "/v1/audit", asked):
+            yield from page.items
+
+    def grid(self, table: str | None = None) -> list[GridFactor]:
+        """Read the carbon intensity of every country and region, of a factor table or our own."""
+        return self._call(list[GridFactor], "GET", "/v1/grid", params=_given({"table": table}))
+
+    def factor_tables(self) -> list[FactorTableInfo]:
+        """Read which factor tables there are, the one imported last first."""
+        return self._call(list[FactorTableInfo], "GET", "/v1/factor-tables")
+
+    def import_factors(self, table: FactorTable) -> FactorTableInfo:
+        """Keep a factor table in the ledger. Safe to repeat."""
+        document = table.model_dump_json()
+        return self._send(FactorTableInfo, "POST", "/v1/factor-tables", document)
+
+    def recost(self, order: RecostOrder) -> Recosted:
+        """Cost runs with a factor table, all that the order is about; return what it came to.
+
+        Each request costs at most `order.limit` runs; what is done when one fails stays done.
+        """
+        done: list[Recosted] = []
+        while not done or done[-1].next_cursor is not None:
+            cursor = done[-1].next_cursor if done else order.cursor
+            part = order.model_copy(update={"cursor": cursor})
+            done.append(self._send(Recosted, "POST", "/v1/recost", part.model_dump_json()))
+        added = [name for name in Recosted.model_fields if name != "next_cursor"]
+        return Recosted.model_validate(
+            {name: sum(getattr(part, name) for part in done) for name in added}
+        )
 
     def is_healthy(self) -> bool:
         """Tell whether the API answers."""
@@ -214,6 +261,10 @@ class Client:
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+    def _send(self, shape: type[T], method: str, path: str, document: str) -> T:
+        headers = {"Content-Type": "application/json"}
+        return self._call(shape, method, path, content=document, headers=headers)
 
     def _call(self, shape: type[T], method: str, path: str, **options: Any) -> T:
         sending_s = len(options.get("content", "")) / SLOWEST_BYTES_PER_S

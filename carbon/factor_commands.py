@@ -1,0 +1,128 @@
+"""`carbon factors`: the ledger's factor tables, and costing runs with one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from carbon.settings import load
+
+factors_app = typer.Typer(help="Look after the ledger's carbon intensities.", no_args_is_help=True)
+console = Console(highlight=False, soft_wrap=True)
+
+Version = Annotated[str, typer.Argument(help="The table's version.", show_default=False)]
+
+
+@factors_app.command("import")
+def import_table(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV with country_iso_code, region, intensity_g_per_kwh.", show_default=False
+        ),
+    ],
+    source: Annotated[str, typer.Option(help="Whose figures they are.", show_default=False)],
+    year: Annotated[
+        int | None, typer.Option(help="Of which year, where a line does not say.")
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option(help="What to call it; by default by source, year and hash.")
+    ] = None,
+) -> None:
+    """Keep a factor table in the ledger at CARBON_API_URL; safe to repeat."""
+    from carbon.client import Client
+    from carbon.factor_files import read_table
+
+    table = read_table(file, source, year, version)
+    with Client(load()) as client:
+        kept = client.import_factors(table)
+    console.print(f"{kept.version}: {kept.factors} factors of {kept.source}", markup=False)
+
+
+@factors_app.command("list")
+def list_tables() -> None:
+    """List the ledger's factor tables."""
+    from rich.table import Table
+
+    from carbon.client import Client
+
+    with Client(load()) as client:
+        found = client.factor_tables()
+    listed = Table("version", "source", "year", "factors", "imported", box=None)
+    for table in found:
+        imported = table.imported_at and f"{table.imported_at:%Y-%m-%d}"
+        year = str(table.year or "various")
+        listed.add_row(
+            table.version, table.source, year, str(table.factors), imported or "comes along"
+        )
+    console.print(listed)
+
+
+@factors_app.command("show")
+def show_table(version: Version) -> None:
+    """Print a table's factors as CSV, as `carbon factors import` reads them."""
+    import csv
+    import sys
+
+    from carbon.client import Client
+    from carbon.factor_files import COLUMNS
+
+    with Client(load()) as client:
+        found = client.grid(version)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([getattr(factor, name) for name in COLUMNS] for factor in found)
+
+
+@factors_app.command("recost")
+def recost(
+    version: Version,
+    project: Annotated[str | None, typer.Option(help="Of this project only.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Started on this date or later, in UTC.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Started before this date, in UTC.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why, for the audit log.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what it would change.")
+    ] = False,
+) -> None:
+    """Cost runs with a factor table; their old figures are kept. Safe to break off and repeat."""
+    from datetime import UTC, datetime
+
+    from pydantic import ValidationError
+
+    from carbon.client import Client
+    from carbon.errors import UsageError
+    from carbon.schema import RecostOrder
+
+    def moment(option: str, text: str | None) -> datetime | None:
+        try:
+            found = None if text is None else datetime.fromisoformat(text)
+        except ValueError as error:
+            raise UsageError(f"--{option} {text!r}: give it as 2026-01-31") from error
+        return found.replace(tzinfo=UTC) if found and found.tzinfo is None else found
+
+    try:
+        order = RecostOrder(
+            table=version,
+            project=project,
+            since=moment("since", since),
+            until=moment("until", until),
+            reason=reason,
+            dry_run=dry_run,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"{first['loc'][0]}: {first['msg']}") from error
+    with Client(load(), timeout_s=60.0) as client:
+        done = client.recost(order)
+    verb = "would have" if dry_run else "have"
+    console.print(
+        f"{done.runs} runs {verb} a new figure: {done.emissions_before_kg:.6g} kg -> "
+        f"{done.emissions_after_kg:.6g} kg ({done.difference_kg:+.6g} kg)\n"
+        f"{done.runs_as_before} as before, {done.runs_without_factor} at places that the table "
+        f"does not have, {done.runs_corrected} with an intensity that was corrected by hand",
+        markup=False,
+    )

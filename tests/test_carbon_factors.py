@@ -1,0 +1,100 @@
+"""Factor tables from files: read or refused with the line, and used from the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from carbon.client import Client
+from carbon.errors import ApiRejectedError, UsageError
+from carbon.factor_files import read_table
+from carbon.schema import Correction, RecostOrder
+from tests.factories import make_report
+from tests.fixtures.api import LiveApi
+from tests.test_carbon_cli import Env, carbon, is_one_line
+
+HEAD = "country_iso_code,region,intensity_g_per_kwh\n"
+
+
+def written(directory: Path, text: str) -> Path:
+    path = directory / "factors.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_file_is_read_with_what_its_cells_leave_out(tmp_path: Path) -> None:
+    text = f'\ufeff{HEAD.strip()},year\nDEU,,300,\nUSA,"New York",2e2,2024\n'
+    table = read_table(written(tmp_path, text), "My Agency", 2025, None)
+    assert table.version.startswith("my-agency-2025-")
+    germany, new_york = table.factors
+    assert (germany.region, germany.year, germany.intensity_g_per_kwh) == (None, None, 300.0)
+    assert (new_york.region, new_york.year, new_york.intensity_g_per_kwh) == (
+        "New York",
+        2024,
+        200.0,
+    )
+    assert read_table(tmp_path / "factors.csv", "S", None, "v1").version == "v1"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("country_iso_code\nDEU\n", "lacks intensity_g_per_kwh"),
+        ("", "lacks country_iso_code, intensity_g_per_kwh"),
+        (f"{HEAD.strip()},colour\nDEU,,3,red\n", "has 'colour'"),
+        (f"{HEAD}DEU,,3\nGER,,3\n", "line 3, country_iso_code: 'GER' is not an ISO 3166-1"),
+        (f"{HEAD}DEU,,\n", "line 2, intensity_g_per_kwh: Field required"),
+        (f"{HEAD}DEU,,three\n", "line 2, intensity_g_per_kwh: Input should be a valid number"),
+        (f"{HEAD}DEU,,nan\n", "line 2, intensity_g_per_kwh"),
+        (f"{HEAD}DEU,3\n", "line 2: it has not as many cells"),
+        (f"{HEAD}DEU,,3,4\n", "line 2: it has not as many cells"),
+        (HEAD, "factors: List should have at least 1 item"),
+    ],
+)
+def test_what_is_no_table_is_named_by_its_line(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        read_table(written(tmp_path, text), "s", 2025, None)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        read_table(tmp_path / "none.csv", "s", 2025, None)
+    (tmp_path / "latin.csv").write_bytes(b"country\xfc")
+    with pytest.raises(UsageError, match="it is not UTF-8"):
+        read_table(tmp_path / "latin.csv", "s", 2025, None)
+
+
+def test_a_table_is_imported_shown_and_costed_with(
+    live_api: LiveApi, tracked_env: Env, tmp_path: Path
+) -> None:
+    env = {**tracked_env, "CARBON_API_URL": live_api.url}
+    report = make_report(gpu_energy_kwh=1.0)
+    with Client(live_api.settings) as client:
+        client.put_run(report)
+    path = written(tmp_path, f"{HEAD}DEU,,300\nUSA,New York,200\n")
+    command = ["factors", "import", str(path), "--source", "S", "--year", "2025", "--version", "v1"]
+    assert carbon(*command, env=env).stdout == "v1: 2 factors of S\n"
+    listed = carbon("factors", "list", env=env).stdout
+    assert "v1" in listed
+    assert "bundled-" in listed
+    shown = tmp_path / "shown.csv"
+    shown.write_text(carbon("factors", "show", "v1", env=env).stdout, encoding="utf-8")
+    again = read_table(shown, "S", 2025, "v2")
+    assert [factor.intensity_g_per_kwh for factor in again.factors] == [300.0, 200.0]
+    planned = carbon("factors", "recost", "v1", "--dry-run", env=env).stdout
+    assert "1 runs would have a new figure: 0.458511 kg -> 0.36108 kg (-0.0974314 kg)" in planned
+    done = carbon("factors", "recost", "v1", "--since", "2026-03-01", env=env).stdout
+    assert "1 runs have a new figure" in done
+    for wrong in (["show", "v9"], ["recost", "v9"], ["recost", "v1", "--since", "yesterday"]):
+        refused = carbon("factors", *wrong, env=env)
+        assert refused.returncode == 1
+        assert is_one_line(refused.stderr)
+    with Client(live_api.settings) as client:
+        current, old = client.costings(report.run_id)
+        assert (current.factor_table, old.emissions_kg) == ("v1", report.emissions_kg)
+        correction = Correction(reason="moved", region=None, study="s")
+        assert client.correct(report.run_id, correction).study == "s"
+        assert [entry.action for entry in client.audit()] == ["correct", "recost", "import"]
+        assert [entry.action for entry in client.audit(run_id=report.run_id)] == ["correct"]
+        assert client.recost(RecostOrder(table="v1", limit=1)).runs == 0
+        with pytest.raises(ApiRejectedError, match="no factor table 'v9'"):
+            client.grid("v9")
