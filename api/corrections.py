@@ -11,20 +11,21 @@ from sqlalchemy import Connection, select
 from api import audit, costings, factors, labels
 from api.access import Access
 from api.audit import Deed
-from api.overlay import COMPONENTS, ENERGIES, INTENSITY, PLACE, as_delivered, laid_over
+from api.overlay import BASES, COMPONENTS, ENERGIES, PLACE, as_delivered, laid_over
 from api.problems import ProblemError, refused
 from api.tables import RUNS
 from api.writing import REPORT_COLUMNS, Writing
 from carbon import grid
 from carbon.errors import UnknownPlaceError
-from carbon.schema import Correction, RunFields, RunReport
+from carbon.schema import Correction, FactorKind, RunFields, RunReport
 
 Values = Mapping[str, Any]
 
 _LOGGED_OF_A_DELETED_RUN = (
     *("project", "study", "name", "strategy", "status", "user", "duration_s"),
     *ENERGIES,
-    *("idle_energy_kwh", "emissions_kg", *PLACE, *INTENSITY, "factor_table", "pue"),
+    *("idle_energy_kwh", *PLACE, "pue"),
+    *(name for basis in BASES.values() for name in basis.fields),
 )
 
 
@@ -145,8 +146,14 @@ def _joined(
     """Return all corrections of a run: those held, and on top of them the ones that are new."""
     given, withdrawn = correction.given(), set(correction.withdraw)
     joined = {name: value for name, value in held.items() if name not in withdrawn}
-    if withdrawn & {*PLACE, "intensity_g_per_kwh"}:
-        joined.pop("factor_table", None)
+    for kind, basis in BASES.items():
+        is_looked_up = basis.intensity not in joined
+        # A place brought its own table with it, or that its market is unknown.
+        came_along = kind == "location" or joined.get(basis.table) is None
+        if basis.intensity in withdrawn or (
+            withdrawn.intersection(PLACE) and is_looked_up and came_along
+        ):
+            joined.pop(basis.table, None)
     # A total and its components are corrected together, or the one follows from the other.
     if any(name in given for name in ENERGIES):
         others = COMPONENTS if "energy_kwh" in given else ("energy_kwh",)
@@ -154,21 +161,27 @@ def _joined(
     if "country_iso_code" in given:
         joined["region"] = None
     joined |= given
-    if "intensity_g_per_kwh" in given:
-        blank = dict.fromkeys(("intensity_source", "intensity_year", "factor_table"))
-        return joined | blank | given
-    if any(name in given for name in PLACE):
-        place = {name: joined.get(name, before[name]) for name in PLACE}
-        joined = {name: value for name, value in joined.items() if name not in INTENSITY}
-        return joined | place | {"factor_table": _table_for(connection, place, before)}
-    return joined
+    is_moved = any(name in given for name in PLACE)
+    place = {name: joined.get(name, before[name]) for name in PLACE}
+    for kind, basis in BASES.items():
+        if basis.intensity in given:
+            joined |= basis.by_hand(given)
+        elif is_moved and (kind == "location" or before[basis.intensity] is not None):
+            joined = {name: value for name, value in joined.items() if name not in basis.told}
+            joined[basis.table] = _table_for(connection, kind, place, before)
+    return joined | place if is_moved else joined
 
 
-def _table_for(connection: Connection, place: Values, before: Values) -> str:
+def _table_for(
+    connection: Connection, kind: FactorKind, place: Values, before: Values
+) -> str | None:
     """Return the table that a corrected place has its intensity from: the run's, or our own."""
-    version: str = before["factor_table"] or grid.bundled_version()
-    if not factors.is_known(connection, version):
-        version = grid.bundled_version()
+    version: str | None = before[BASES[kind].table]
+    if version is not None and factors.kind_of(connection, version) != kind:
+        version = None
+    if kind == "market":  # What is bought nobody knows but by such a table.
+        return version
+    version = version or grid.bundled_version()
     if factors.find(connection, version, *place.values()) is None:
         try:
             grid.check_place(*place.values())

@@ -13,7 +13,7 @@ from api import audit, cursors, factors
 from api.access import Access
 from api.audit import Deed
 from api.db import writing
-from api.overlay import INTENSITY, PLACE, laid_over
+from api.overlay import BASES, PLACE, Basis, laid_over
 from api.tables import COSTINGS, RUNS
 from api.writing import Writing, read
 from carbon.schema import Costing, Recosted, RecostOrder
@@ -33,7 +33,6 @@ _FIGURE = [
     for name in COSTINGS.columns.keys()  # noqa: SIM118 - a collection of columns, not a mapping
     if name not in ("id", "run_id", "replaced_at")
 ]
-_CHANGED = ("factor_table", *INTENSITY, "emissions_kg")
 
 
 def keep(connection: Connection, changed: Iterable[tuple[UUID, Values, Values]]) -> None:
@@ -159,33 +158,34 @@ def _recost_some(
     """Cost the next runs; return what came of it, and the last one's place if there may be more."""
     order = going.order
     with engine.begin() if order.dry_run else writing(engine) as connection:
-        factors.require(connection, order.table)
+        basis = BASES[factors.require(connection, order.table)]
         rows = connection.execute(_next(going, after, limit)).all()
         places: list[_Place] = [(row.project, row.started_at, row.run_id) for row in rows]
         run_ids = [run_id for _, _, run_id in places]
         if order.dry_run:
-            count, _ = _costed(connection, order.table, read(connection, run_ids))
+            count, _ = _costed(connection, basis, order.table, read(connection, run_ids))
         else:
-            count = _write(connection, going, run_ids)
+            count = _write(connection, basis, going, run_ids)
     return count, places[-1] if len(places) == limit else None
 
 
-def _write(connection: Connection, going: _Going, run_ids: Sequence[UUID]) -> _Count:
+def _write(connection: Connection, basis: Basis, going: _Going, run_ids: Sequence[UUID]) -> _Count:
     version = going.order.table
     changing = Writing(connection)
     held = changing.hold(run_ids)
-    count, changes = _costed(connection, version, held)
+    count, changes = _costed(connection, basis, version, held)
     if changes:
         factors.keep_bundled(connection, version)
         keep(connection, ((run_id, held[run_id], new) for run_id, new in changes.items()))
         changing.update_all(changes)
-        _log(connection, going, held, changes)
+        _log(connection, basis, going, held, changes)
         changing.finish()
     return count
 
 
 def _log(
     connection: Connection,
+    basis: Basis,
     going: _Going,
     held: Mapping[UUID, Values],
     changes: Mapping[UUID, Values],
@@ -196,21 +196,21 @@ def _log(
         by_project.setdefault(held[run_id]["project"], []).append(run_id)
     for project, run_ids in by_project.items():
         before_kg, after_kg = (
-            add_known([of[run_id]["emissions_kg"] for run_id in run_ids], MASS_DECIMALS) or 0.0
+            add_known([of[run_id][basis.emissions] for run_id in run_ids], MASS_DECIMALS) or 0.0
             for of in (held, changes)
         )
         audit.add(
             connection,
             Deed(going.actor, "recost", going.order.reason),
-            {"emissions_kg": before_kg},
-            {"emissions_kg": after_kg, "factor_table": going.order.table},
+            {basis.emissions: before_kg},
+            {basis.emissions: after_kg, basis.table: going.order.table},
             project=project,
             runs=len(run_ids),
         )
 
 
 def _costed(
-    connection: Connection, version: str, runs: Mapping[UUID, Values]
+    connection: Connection, basis: Basis, version: str, runs: Mapping[UUID, Values]
 ) -> tuple[_Count, dict[UUID, dict[str, Any]]]:
     """Return what the table changes of these runs: by run, the same columns of each."""
     factor_of = factors.finder(connection)
@@ -220,21 +220,21 @@ def _costed(
         if factor_of(version, *(run[name] for name in PLACE)) is None:
             count.without_factor += 1
             continue
-        if "intensity_g_per_kwh" in held:
+        if basis.intensity in held:
             count.corrected += 1
             continue
         report = {**run, **(run["delivered"] or {})}
-        corrections = {**held, "factor_table": version}
+        corrections = {**held, basis.table: version}
         laid = laid_over(report, corrections, factor_of)
         now = {**report, **laid}
-        if all(now[name] == run[name] for name in _CHANGED):
+        if all(now[name] == run[name] for name in basis.fields):
             count.as_before += 1
             continue
         count.runs += 1
-        count.before_kg.append(run["emissions_kg"])
-        count.after_kg.append(now["emissions_kg"])
+        count.before_kg.append(run[basis.emissions])
+        count.after_kg.append(now[basis.emissions])
         changes[run_id] = {
-            **{name: now[name] for name in _CHANGED},
+            **{name: now[name] for name in basis.fields},
             "corrections": corrections,
             "delivered": {name: report[name] for name in laid},
         }

@@ -19,7 +19,7 @@ from api.problems import ProblemError, cut
 from api.tables import FACTOR_TABLES, FACTORS
 from carbon import grid
 from carbon.countries import country_name
-from carbon.schema import Factor, FactorTable, FactorTableInfo, GridFactor
+from carbon.schema import Factor, FactorKind, FactorTable, FactorTableInfo, GridFactor
 
 _BUNDLED_SOURCE = "CodeCarbon's tables; each factor has its own source"
 _INSERTS: dict[str, Callable[[Table], Any]] = {
@@ -60,30 +60,36 @@ def finder(connection: Connection) -> FactorOf:
     return factor_of
 
 
-def is_known(connection: Connection, version: str) -> bool:
-    """Tell whether there is a table of this version."""
-    query = select(FACTOR_TABLES.c.version).where(FACTOR_TABLES.c.version == version)
-    return version == grid.bundled_version() or connection.execute(query).first() is not None
+def kind_of(connection: Connection, version: str) -> FactorKind | None:
+    """Return of which kind the table of this version is, None where there is none."""
+    if version == grid.bundled_version():
+        return "location"
+    query = select(FACTOR_TABLES.c.kind).where(FACTOR_TABLES.c.version == version)
+    kind: FactorKind | None = connection.execute(query).scalar_one_or_none()
+    return kind
 
 
-def require(connection: Connection, version: str) -> None:
-    """Make sure that there is a table of this version.
+def require(connection: Connection, version: str) -> FactorKind:
+    """Return of which kind the table of this version is.
 
     Raises:
         ProblemError: 404, there is none.
     """
-    if not is_known(connection, version):
+    kind = kind_of(connection, version)
+    if kind is None:
         raise ProblemError(
             404,
             f"there is no factor table {cut(version)!r} in this ledger; see /v1/factor-tables for "
             "those, or import it with `carbon factors import`",
         )
+    return kind
 
 
 def keep_bundled(connection: Connection, version: str) -> None:
     """Keep the program's own table if it is the one of this version."""
     if version == grid.bundled_version():
-        _insert(connection, version, _BUNDLED_SOURCE, None, _bundled_by_name().values())
+        about = {"version": version, "kind": "location", "source": _BUNDLED_SOURCE, "year": None}
+        _insert(connection, about, _bundled_by_name().values())
 
 
 def keep(connection: Connection, table: FactorTable) -> bool:
@@ -96,11 +102,13 @@ def keep(connection: Connection, table: FactorTable) -> bool:
     if table.version.startswith(grid.BUNDLED):
         raise _refused("version", f"names that begin with {grid.BUNDLED!r} are the program's own")
     rows = _rows(table)
-    if _insert(connection, table.version, table.source, table.year, rows):
+    about = table.model_dump(exclude={"factors"})
+    if _insert(connection, about, rows):
         return True
     query = select(FACTOR_TABLES).where(FACTOR_TABLES.c.version == table.version)
-    held = connection.execute(query).one()
-    if (held.sha256, held.source, held.year) != (_hash(rows), table.source, table.year):
+    held = connection.execute(query).mappings().one()
+    said = about | {"sha256": _hash(rows)}
+    if {name: held[name] for name in said} != said:
         raise ProblemError(
             409,
             f"there is another factor table {table.version!r}, and tables do not change: import "
@@ -127,6 +135,7 @@ def tables(connection: Connection) -> list[FactorTableInfo]:
     if grid.bundled_version() not in {table.version for table in listed}:
         listed.append(
             FactorTableInfo(
+                kind="location",
                 version=grid.bundled_version(),
                 source=_BUNDLED_SOURCE,
                 year=None,
@@ -200,21 +209,14 @@ def _bundled_by_name() -> Mapping[tuple[str, str], Row]:
     }
 
 
-def _insert(
-    connection: Connection, version: str, source: str, year: int | None, rows: Collection[Row]
-) -> bool:
+def _insert(connection: Connection, about: Mapping[str, Any], rows: Collection[Row]) -> bool:
     """Insert a table unless there is one of its version, and tell whether there was none."""
     insert = _INSERTS[connection.dialect.name]
-    table = {
-        "version": version,
-        "source": source,
-        "year": year,
-        "imported_at": datetime.now(UTC),
-        "sha256": _hash(rows),
-    }
+    table = {**about, "imported_at": datetime.now(UTC), "sha256": _hash(rows)}
     unless_there = insert(FACTOR_TABLES).values(table).on_conflict_do_nothing()
     is_new = connection.execute(unless_there.returning(FACTOR_TABLES.c.version)).first() is not None
     if is_new:
+        version = about["version"]
         connection.execute(insert(FACTORS), [{"version": version, **row} for row in rows])
     return is_new
 

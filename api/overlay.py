@@ -3,15 +3,16 @@
 A run's row is its latest report with this laid over it, so a report that comes late, or once more,
 undoes nothing. The row keeps beside it what the report says of the same fields.
 
-Corrections are values by field. `factor_table` among them stands for the intensity of the run's
-place in that table, so it follows where the place changes.
+Corrections are values by field. `factor_table` and `market_table` among them stand for the
+intensity of the run's place in that table, so it follows where the place changes.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, get_args
 
 from carbon import units
-from carbon.schema import Component, Factor
+from carbon.schema import Component, Factor, FactorKind
 
 Values = Mapping[str, Any]
 FactorOf = Callable[[str, str | None, str | None], Factor | None]
@@ -20,7 +21,51 @@ FactorOf = Callable[[str, str | None, str | None], Factor | None]
 COMPONENTS = tuple(f"{component}_energy_kwh" for component in get_args(Component))
 ENERGIES = ("energy_kwh", *COMPONENTS)
 PLACE = ("country_iso_code", "region")
-INTENSITY = ("intensity_g_per_kwh", "intensity_source", "intensity_year")
+
+
+@dataclass(frozen=True)
+class Basis:
+    """On what emissions are accounted for, and the fields of a run that tell of it.
+
+    Attributes:
+        table: the version of the factor table.
+        intensity: that emissions follow from.
+        told: what a factor says: its intensity, source and year, as far as there are fields.
+        emissions: that follow.
+    """
+
+    table: str
+    intensity: str
+    told: tuple[str, ...]
+    emissions: str
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What a table sets."""
+        return (self.table, *self.told, self.emissions)
+
+    def by_hand(self, given: Values) -> dict[str, Any]:
+        """Return the corrections to an intensity of no table: what is not given is unknown."""
+        return dict.fromkeys((self.table, *self.told)) | {
+            name: given[name] for name in self.told if name in given
+        }
+
+
+BASES: Mapping[FactorKind, Basis] = {
+    "location": Basis(
+        "factor_table",
+        "intensity_g_per_kwh",
+        ("intensity_g_per_kwh", "intensity_source", "intensity_year"),
+        "emissions_kg",
+    ),
+    "market": Basis(
+        "market_table",
+        "market_intensity_g_per_kwh",
+        ("market_intensity_g_per_kwh", "market_source"),
+        "market_emissions_kg",
+    ),
+}
+_TABLES = frozenset(basis.table for basis in BASES.values())
 
 CORRECTED = "corrected"
 """The method of an energy that was corrected by hand."""
@@ -35,17 +80,17 @@ def laid_over(report: Values, corrections: Values, factor_of: FactorOf) -> dict[
     changed = {
         name: value
         for name, value in corrections.items()
-        if name not in ENERGIES and name != "factor_table"
+        if name not in ENERGIES and name not in _TABLES
     }
     changed |= _energies(report, corrections)
-    if "factor_table" in corrections:
-        changed = _costed({**report, **changed}, corrections, factor_of) | changed
-    now = {**report, **changed}
-    costs = ("energy_kwh", "pue", "intensity_g_per_kwh")
-    if any(now[name] != report[name] for name in costs):
-        changed["emissions_kg"] = None
-        if now["energy_kwh"] is not None and now["intensity_g_per_kwh"] is not None:
-            changed["emissions_kg"] = units.emissions_kg(*(now[name] for name in costs))
+    for basis in BASES.values():
+        if basis.table in corrections:
+            now = {**report, **changed}
+            changed = _costed(basis, now, corrections, factor_of) | changed
+        now = {**report, **changed}
+        costs = ("energy_kwh", "pue", basis.intensity)
+        if any(now[name] != report[name] for name in costs):
+            changed[basis.emissions] = units.known_emissions_kg(*(now[name] for name in costs))
     return changed
 
 
@@ -76,18 +121,15 @@ def _energies(report: Values, corrections: Values) -> dict[str, Any]:
     return changed
 
 
-def _costed(now: Values, corrections: Values, factor_of: FactorOf) -> dict[str, Any]:
-    version = corrections["factor_table"]
+def _costed(basis: Basis, now: Values, corrections: Values, factor_of: FactorOf) -> dict[str, Any]:
+    version = corrections[basis.table]
+    unknown = dict.fromkeys((basis.table, *basis.told))
     if version is None:
-        return {"factor_table": None}
+        return unknown
     factor = factor_of(version, *(now[name] for name in PLACE))
     if factor is not None:
-        return {
-            "factor_table": version,
-            "intensity_g_per_kwh": factor.intensity_g_per_kwh,
-            "intensity_source": factor.source,
-            "intensity_year": factor.year,
-        }
+        said = (factor.intensity_g_per_kwh, factor.source, factor.year)
+        return {basis.table: version, **dict(zip(basis.told, said, strict=False))}
     if any(name in corrections for name in PLACE):  # What the report says is of another place.
-        return dict.fromkeys(("factor_table", *INTENSITY))
+        return unknown
     return {}

@@ -28,6 +28,7 @@ KNOWN = {
     "ram_energy_kwh": ENERGY_DECIMALS,
     "idle_energy_kwh": ENERGY_DECIMALS,
     "emissions_kg": MASS_DECIMALS,
+    "market_emissions_kg": MASS_DECIMALS,
 }
 """The quantities of a run that are summed, each with its decimals; of each it is also counted how
 many runs know it."""
@@ -163,6 +164,7 @@ class Tally:
             runs=self.runs,
             runs_without_energy=self.runs - self.known["energy_kwh"],
             runs_without_emissions=self.runs - self.known["emissions_kg"],
+            runs_without_market_emissions=self.runs - self.known["market_emissions_kg"],
             runs_without_idle_energy=self.runs - self.known["idle_energy_kwh"],
             # Every run has a duration, so without runs it is known to be zero.
             duration_s=self.sum_of("duration_s") or 0.0,
@@ -175,6 +177,7 @@ class Tally:
             emissions_uncertainty=self._ratio("emissions_error_kg", "uncertain_emissions_kg"),
             grid_energy_kwh=self.sum_of("grid_energy_kwh"),
             emissions_kg=self.sum_of("emissions_kg"),
+            market_emissions_kg=self.sum_of("market_emissions_kg"),
             first_run_at=first_run_at,
             last_run_at=last_run_at,
         )

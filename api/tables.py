@@ -19,6 +19,7 @@ JSON_OR_NULL = JSON(none_as_null=True)
 # SQLite counts a key up by itself only where its type is INTEGER.
 _COUNTED = BigInteger().with_variant(Integer(), "sqlite")
 _ENERGY = FixedPoint(ENERGY_DECIMALS)
+_MASS = FixedPoint(MASS_DECIMALS)
 _AMOUNTS = ("energy_kwh", "emissions_kg", "duration_s")
 
 
@@ -54,7 +55,8 @@ class RunRow(RunFields, SQLModel, table=True):  # type: ignore[misc] # two pydan
     cpu_energy_kwh: float | None = Field(sa_type=_ENERGY)
     ram_energy_kwh: float | None = Field(sa_type=_ENERGY)
     idle_energy_kwh: float | None = Field(sa_type=_ENERGY)
-    emissions_kg: float | None = Field(sa_type=FixedPoint(MASS_DECIMALS))
+    emissions_kg: float | None = Field(sa_type=_MASS)
+    market_emissions_kg: float | None = Field(sa_type=_MASS)
     tags: dict[str, str] = Field(sa_type=JSON)
     config: dict[str, Any] = Field(sa_type=JSON)
     metrics: dict[str, Any] = Field(sa_type=JSON)
@@ -154,9 +156,13 @@ class CostingRow(SQLModel, table=True):
     intensity_g_per_kwh: float | None
     intensity_source: str | None
     intensity_year: int | None
+    market_intensity_g_per_kwh: float | None
+    market_source: str | None
+    market_table: str | None
     pue: float
     energy_kwh: float | None = Field(sa_type=_ENERGY)
-    emissions_kg: float | None = Field(sa_type=FixedPoint(MASS_DECIMALS))
+    emissions_kg: float | None = Field(sa_type=_MASS)
+    market_emissions_kg: float | None = Field(sa_type=_MASS)
 
 
 class FactorTableRow(SQLModel, table=True):
@@ -165,6 +171,7 @@ class FactorTableRow(SQLModel, table=True):
     __tablename__ = "factor_tables"
 
     version: str = Field(primary_key=True)
+    kind: str
     source: str
     year: int | None
     imported_at: Utc

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, bindparam, delete, select, update
 
 from api import factors, labels, rollups, series
 from api.inserting import insert_new
-from api.overlay import laid_over
+from api.overlay import BASES, laid_over
 from api.problems import ProblemError
 from api.tables import COSTINGS, RUNS, SERIES, SHARES, UNLABELLED
 from carbon.schema import RunFields, RunReport
@@ -19,17 +19,14 @@ from carbon.schema import RunFields, RunReport
 REPORT_COLUMNS = [RUNS.c[name] for name in RunReport.model_fields if name in RUNS.c]
 """The columns that a report is made of; a run's row has no reporter."""
 
+_FIGURES = tuple(name for basis in BASES.values() for name in basis.fields)
 _WATCHED = [
     RUNS.c[name]
     for name in dict.fromkeys(
         (
             *rollups.COLUMNS_NEEDED,
-            "seq",
-            "is_merged",
-            "labels",
-            "factor_table",
-            "corrections",
-            "delivered",
+            *_FIGURES,
+            *("seq", "is_merged", "labels", "corrections", "delivered"),
         )
     )
 ]

@@ -187,7 +187,7 @@ def create_key(
         list[str] | None,
         typer.Option(
             metavar="SCOPE",
-            help="ingest, read or admin, which is both and deletes; repeatable.",
+            help="ingest, read or admin, which is both, corrects and deletes; repeatable.",
             show_default="ingest and read",
         ),
     ] = None,

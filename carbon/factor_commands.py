@@ -1,5 +1,6 @@
 """`carbon factors`: the ledger's factor tables, and costing runs with one."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,14 @@ from carbon.settings import load
 
 factors_app = typer.Typer(help="Look after the ledger's carbon intensities.", no_args_is_help=True)
 console = Console(highlight=False, soft_wrap=True)
+
+
+class Kind(StrEnum):
+    """Of which intensities a table is."""
+
+    LOCATION = "location"
+    MARKET = "market"
+
 
 Version = Annotated[str, typer.Argument(help="The table's version.", show_default=False)]
 
@@ -29,12 +38,15 @@ def import_table(
     version: Annotated[
         str | None, typer.Option(help="What to call it; by default by source, year and hash.")
     ] = None,
+    kind: Annotated[
+        Kind, typer.Option(help="Of the grid, or of electricity as it is bought.")
+    ] = Kind.LOCATION,
 ) -> None:
     """Keep a factor table in the ledger at CARBON_API_URL; safe to repeat."""
     from carbon.client import Client
     from carbon.factor_files import read_table
 
-    table = read_table(file, source, year, version)
+    table = read_table(file, source, year, version).model_copy(update={"kind": kind.value})
     with Client(load()) as client:
         kept = client.import_factors(table)
     console.print(f"{kept.version}: {kept.factors} factors of {kept.source}", markup=False)
@@ -49,12 +61,17 @@ def list_tables() -> None:
 
     with Client(load()) as client:
         found = client.factor_tables()
-    listed = Table("version", "source", "year", "factors", "imported", box=None)
+    listed = Table("version", "kind", "source", "year", "factors", "imported", box=None)
     for table in found:
         imported = table.imported_at and f"{table.imported_at:%Y-%m-%d}"
         year = str(table.year or "various")
         listed.add_row(
-            table.version, table.source, year, str(table.factors), imported or "comes along"
+            table.version,
+            table.kind,
+            table.source,
+            year,
+            str(table.factors),
+            imported or "comes along",
         )
     console.print(listed)
 

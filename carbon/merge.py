@@ -69,10 +69,6 @@ def merge(parts: Sequence[Part], seq: int = 0, series: Sequence[PartSeries] = ()
     ]
     energy = _add([_energies(p) for p in parts])
     place = dict(descriptions[0].place) if descriptions else {}
-    intensity = place.get("intensity_g_per_kwh")
-    emissions_kg = None
-    if energy["energy_kwh"] is not None and intensity is not None:
-        emissions_kg = units.emissions_kg(energy["energy_kwh"], place.get("pue", 1.0), intensity)
     return RunReport.model_validate(
         {
             **_spec(lead, launchers),
@@ -87,7 +83,9 @@ def merge(parts: Sequence[Part], seq: int = 0, series: Sequence[PartSeries] = ()
             "world_size": max(p.started.world_size for p in current),
             "n_nodes": max(p.started.n_nodes for p in current),
             "attempts": last_attempt + 1,
-            "emissions_kg": emissions_kg,
+            "emissions_kg": units.known_emissions_kg(
+                energy["energy_kwh"], place.get("pue", 1.0), place.get("intensity_g_per_kwh")
+            ),
             "metrics": _last_metrics(current),
             "software": {k: v for d in reversed(descriptions) for k, v in d.software.items()},
             "git_commit": committed.git_commit if committed else None,

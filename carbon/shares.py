@@ -57,9 +57,6 @@ def merge_reports(reports: Sequence[RunReport]) -> RunReport:
     started_at = min(report.started_at for report in reports)
     ended_at = max(_last_moment(report) for report in reports)
     energy = _add(reports)
-    emissions_kg = None
-    if energy["energy_kwh"] is not None and lead.intensity_g_per_kwh is not None:
-        emissions_kg = units.emissions_kg(energy["energy_kwh"], lead.pue, lead.intensity_g_per_kwh)
     intervals = [r.live_interval_s for r in current if r.live_interval_s is not None]
     return RunReport.model_validate(
         {
@@ -72,7 +69,12 @@ def merge_reports(reports: Sequence[RunReport]) -> RunReport:
             "ended_at": None if status == "running" else ended_at,
             "duration_s": (ended_at - started_at).total_seconds(),
             "n_nodes": max(report.n_nodes for report in current),
-            "emissions_kg": emissions_kg,
+            "emissions_kg": units.known_emissions_kg(
+                energy["energy_kwh"], lead.pue, lead.intensity_g_per_kwh
+            ),
+            "market_emissions_kg": units.known_emissions_kg(
+                energy["energy_kwh"], lead.pue, lead.market_intensity_g_per_kwh
+            ),
             "metrics": {k: v for report in reversed(current) for k, v in report.metrics.items()},
             "user": next((r.user for r in current if r.user), None),
             "git_commit": next((r.git_commit for r in current if r.git_commit), None),

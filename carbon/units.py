@@ -31,11 +31,21 @@ def joules_from_kwh(energy_kwh: float) -> float:
 
 
 def emissions_kg(energy_kwh: float, pue: float, intensity_g_per_kwh: float) -> float:
-    """Return the CO2-equivalent in kg of IT energy: energy x PUE x grid intensity.
+    """Return the CO2-equivalent in kg of IT energy: energy x PUE x intensity.
 
-    Location-based scope 2, GHG Protocol Scope 2 Guidance (2015), with PUE as in ISO/IEC 30134-2.
+    Scope 2, GHG Protocol Scope 2 Guidance (2015): location-based with the grid's intensity,
+    market-based with that of what was bought. PUE is as in ISO/IEC 30134-2.
     """
     return round(energy_kwh * pue * intensity_g_per_kwh / GRAMS_PER_KG, MASS_DECIMALS)
+
+
+def known_emissions_kg(
+    energy_kwh: float | None, pue: float, intensity_g_per_kwh: float | None
+) -> float | None:
+    """Return `emissions_kg` where energy and intensity are known, else None."""
+    if energy_kwh is None or intensity_g_per_kwh is None:
+        return None
+    return emissions_kg(energy_kwh, pue, intensity_g_per_kwh)
 
 
 def add_known(values: "list[float | None]", decimals: int = ENERGY_DECIMALS) -> float | None:

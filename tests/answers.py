@@ -12,6 +12,7 @@ def totals(**fields: Any) -> dict[str, Any]:
         "runs": 1,
         "runs_without_energy": 0,
         "runs_without_emissions": 0,
+        "runs_without_market_emissions": 1,
         "runs_without_idle_energy": 1,
         "duration_s": 60.0,
         "energy_kwh": 1.0,
@@ -23,6 +24,7 @@ def totals(**fields: Any) -> dict[str, Any]:
         "emissions_uncertainty": None,
         "grid_energy_kwh": 1.0,
         "emissions_kg": None,
+        "market_emissions_kg": None,
         "first_run_at": None,
         "last_run_at": None,
     }

@@ -219,3 +219,109 @@ def test_the_sums_are_right_wherever_a_costing_stops(client: TestClient) -> None
         assert (done["runs"], sums_are_right(client)) == (1, True)
     told = client.get("/v1/audit", params={"project": "b"}).json()["items"]
     assert [entry["runs"] for entry in told] == [1] * 8
+
+
+# ---------------------------------------------------------------------------------- market-based
+
+MARKET: dict[str, Any] = {
+    "version": "residual-2024",
+    "kind": "market",
+    "source": "Association of Issuing Bodies",
+    "year": 2024,
+    "factors": [{"country_iso_code": "DEU", "intensity_g_per_kwh": 700.0}],
+}
+
+
+@pytest.fixture
+def market(client: TestClient) -> TestClient:
+    """A ledger that has a table of each kind."""
+    assert client.post("/v1/factor-tables", json=MARKET).status_code == 201
+    return client
+
+
+def patch(client: TestClient, path: str, **fields: Any) -> dict[str, Any]:
+    answer = client.patch(path, json={"reason": "r", **fields})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_market_based_figures_stand_beside_the_others(market: TestClient) -> None:
+    report = make_report(gpu_energy_kwh=1.0, study="s")
+    path = put(market, report)
+    put(market, make_report(country_iso_code="FRA"))
+    before = market.get("/v1/summary").json()
+    assert (before["market_emissions_kg"], before["runs_without_market_emissions"]) == (None, 2)
+    done = recost(market, table="residual-2024")
+    expected_kg = pytest.approx(1.003 * 1.2 * 0.7)
+    assert (done["runs"], done["runs_without_factor"]) == (1, 1)
+    assert (done["emissions_before_kg"], done["emissions_after_kg"]) == (0.0, expected_kg)
+    now = market.get(path).json()
+    assert (now["emissions_kg"], now["factor_table"]) == (report.emissions_kg, None)
+    assert (now["market_emissions_kg"], now["market_intensity_g_per_kwh"]) == (expected_kg, 700)
+    assert (now["market_table"], now["market_source"]) == ("residual-2024", MARKET["source"])
+    summary = market.get("/v1/summary").json()
+    assert summary["emissions_kg"] == before["emissions_kg"]
+    (study,) = market.get("/v1/projects/digits/studies").json()["items"]
+    for totals, without in ((summary, 1), (study, 0)):
+        assert totals["market_emissions_kg"] == expected_kg
+        assert totals["runs_without_market_emissions"] == without
+    current, old = market.get(f"{path}/costings").json()
+    assert (old["market_emissions_kg"], old["emissions_kg"]) == (None, report.emissions_kg)
+    assert current["market_table"] == "residual-2024"
+    assert current["emissions_kg"] == old["emissions_kg"]
+    recost(market)
+    again = market.get(path).json()
+    assert (again["factor_table"], again["market_emissions_kg"]) == ("owid-2025", expected_kg)
+    assert sums_are_right(market)
+
+
+def test_a_market_based_figure_follows_its_run(market: TestClient) -> None:
+    """What it reports later, and what is corrected of it: energy, PUE and place."""
+    run = make_report(seq=1, status="running", ended_at=None)
+    path = put(market, run)
+    recost(market, table="residual-2024")
+    put(market, make_report(run_id=run.run_id, seq=2, gpu_energy_kwh=1.0))
+    assert market.get(path).json()["market_emissions_kg"] == pytest.approx(1.003 * 1.2 * 0.7)
+    corrected = patch(market, path, gpu_energy_kwh=2.0, pue=1.0)
+    assert corrected["market_emissions_kg"] == pytest.approx(2.003 * 0.7)
+    moved = patch(market, path, country_iso_code="FRA")
+    assert (moved["market_emissions_kg"], moved["market_table"]) == (None, None)
+    assert moved["emissions_kg"] is not None
+    recost(market, table="residual-2024")
+    back = patch(market, path, country_iso_code="DEU")
+    assert back["market_emissions_kg"] == pytest.approx(2.003 * 0.7)
+    assert recost(market, table="residual-2024")["runs_as_before"] == 1
+    share = make_report(run_id=run.run_id, seq=1, reporter="node-2", nodes=[])
+    put(market, share)
+    whole = market.get(path).json()
+    assert whole["energy_kwh"] > 2.003
+    assert whole["market_emissions_kg"] == pytest.approx(whole["energy_kwh"] * 0.7)
+    assert sums_are_right(market)
+
+
+def test_a_contract_is_said_by_hand(market: TestClient) -> None:
+    path = put(market, make_report())
+    now = patch(market, path, market_intensity_g_per_kwh=0, market_source="a wind park")
+    assert (now["market_emissions_kg"], now["market_source"]) == (0.0, "a wind park")
+    assert now["emissions_kg"] > 0
+    assert recost(market, table="residual-2024")["runs_corrected"] == 1
+    assert market.get("/v1/summary").json()["market_emissions_kg"] == 0.0
+    back = patch(market, path, withdraw=["market_intensity_g_per_kwh", "market_source"])
+    assert (back["market_emissions_kg"], back["market_source"]) == (None, None)
+    assert sums_are_right(market)
+
+
+def test_a_report_may_say_it_itself(market: TestClient) -> None:
+    report = make_report(gpu_energy_kwh=1.0, market_intensity_g_per_kwh=100.0)
+    said = report.model_dump(mode="json") | {"market_emissions_kg": 1.003 * 1.2 * 0.1}
+    path = f"/v1/runs/{report.run_id}"
+    assert market.put(path, json=said | {"market_emissions_kg": 7.0}).status_code == 422
+    unfounded = said | {"market_intensity_g_per_kwh": None}
+    assert "market_intensity_g_per_kwh beside it" in market.put(path, json=unfounded).text
+    assert market.put(path, json=said).status_code == 201
+    share = make_report(run_id=report.run_id, reporter="node-2", nodes=[], cpu_energy_kwh=1.0)
+    put(market, share)
+    found = market.get(path).json()
+    assert found["market_emissions_kg"] == pytest.approx(found["energy_kwh"] * 1.2 * 0.1)
+    assert sums_are_right(market)

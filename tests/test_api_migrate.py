@@ -31,6 +31,15 @@ AT_0003 = (
     "DROP TABLE unlabelled",
     *(f"DROP TABLE {name}" for name in ("audit", "costings", "factor_tables", "factors")),
     *(f"ALTER TABLE runs DROP COLUMN {n}" for n in ("factor_table", "corrections", "delivered")),
+    *(
+        f"ALTER TABLE runs DROP COLUMN market_{name}"
+        for name in ("intensity_g_per_kwh", "source", "table", "emissions_kg")
+    ),
+    *(
+        f"ALTER TABLE {table} DROP COLUMN market_emissions_kg_{part}"
+        for table in ("totals", "days")
+        for part in ("known", "quotient", "remainder")
+    ),
 )
 AT_0001 = (
     *AT_0003,

@@ -25,7 +25,7 @@ from api.overlay import as_delivered, laid_over
 from api.problems import ProblemError
 from api.summaries import projects, summary
 from api.tables import DAYS, RUNS, TOTALS
-from carbon.schema import Correction, Factor, FactorTable, RecostOrder, RunReport
+from carbon.schema import Correction, Factor, FactorKind, FactorTable, RecostOrder, RunReport
 from tests.factories import make_report
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -58,12 +58,13 @@ corrected = st.fixed_dictionaries(
         "pue": st.floats(1, 2),
         "country_iso_code": st.sampled_from([None, "DEU", "FRA"]),
         "intensity_g_per_kwh": st.none() | st.floats(0, 900),
+        "market_intensity_g_per_kwh": st.none() | st.floats(0, 900),
     },
 ).filter(bool) | st.sampled_from([{"gpu_energy_kwh": 0.25}, {"energy_kwh": 0.5}])
 
 # Which corrections are no more than what followed from another one, once that is there.
 OVERRULED = {
-    "country_iso_code": ["intensity_g_per_kwh"],
+    "country_iso_code": ["intensity_g_per_kwh", "market_intensity_g_per_kwh"],
     "gpu_energy_kwh": ["energy_kwh"],
     "energy_kwh": ["gpu_energy_kwh"],
 }
@@ -95,9 +96,14 @@ class Ledger(RuleBasedStateMachine):
         self.sent: list[RunReport] = []
         self.holds: dict[UUID, dict[str, Any]] = {}
         with self.engine.begin() as connection:
-            for version, intensity in (("coal", 900.0), ("wind", 11.0)):
+            tables: list[tuple[FactorKind, str, float]] = [
+                ("location", "coal", 900.0),
+                ("location", "wind", 11.0),
+                ("market", "bought", 5.0),
+            ]
+            for kind, version, intensity in tables:
                 known = [Factor(country_iso_code="DEU", intensity_g_per_kwh=intensity)]
-                table = FactorTable(version=version, source="s", year=2024, factors=known)
+                table = FactorTable(kind=kind, version=version, source="s", factors=known)
                 assert factors.keep(connection, table)
 
     def deliver(self, *delivered: RunReport) -> None:
@@ -180,7 +186,7 @@ class Ledger(RuleBasedStateMachine):
                 correction = Correction(reason="right after all", withdraw=withdrawn)
                 corrections.correct(connection, UNLIMITED, run_id, correction, "somebody")
 
-    @rule(table=st.sampled_from(["coal", "wind"]), project=st.sampled_from([None, "a"]))
+    @rule(table=st.sampled_from(["coal", "wind", "bought"]), project=st.sampled_from([None, "a"]))
     def recost(self, table: str, project: str | None) -> None:
         """Run by run, as if it were broken off and taken up again each time."""
         order = RecostOrder(table=table, project=project, limit=1)

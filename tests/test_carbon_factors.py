@@ -75,6 +75,11 @@ def test_a_table_is_imported_shown_and_costed_with(
     assert carbon(*command, env=env).stdout == "v1: 2 factors of S\n"
     listed = carbon("factors", "list", env=env).stdout
     assert "v1" in listed
+    bought = [*command[:-1], "m1", "--kind", "market"]
+    assert carbon(*bought, env=env).returncode == 0
+    with Client(live_api.settings) as client:
+        kinds = {table.version: table.kind for table in client.factor_tables()}
+    assert (kinds["v1"], kinds["m1"]) == ("location", "market")
     assert "bundled-" in listed
     shown = tmp_path / "shown.csv"
     shown.write_text(carbon("factors", "show", "v1", env=env).stdout, encoding="utf-8")
@@ -93,7 +98,12 @@ def test_a_table_is_imported_shown_and_costed_with(
         assert (current.factor_table, old.emissions_kg) == ("v1", report.emissions_kg)
         correction = Correction(reason="moved", region=None, study="s")
         assert client.correct(report.run_id, correction).study == "s"
-        assert [entry.action for entry in client.audit()] == ["correct", "recost", "import"]
+        assert [entry.action for entry in client.audit()] == [
+            "correct",
+            "recost",
+            "import",
+            "import",
+        ]
         assert [entry.action for entry in client.audit(run_id=report.run_id)] == ["correct"]
         assert client.recost(RecostOrder(table="v1", limit=1)).runs == 0
         with pytest.raises(ApiRejectedError, match="no factor table 'v9'"):

@@ -11,6 +11,8 @@ from carbon.schema import FactorTable, FactorTableInfo, Recosted, RecostOrder
 
 router = APIRouter(tags=["factors"])
 
+_TOLD = {"kind", "source", "year"}
+
 
 @router.get("/factor-tables")
 def list_factor_tables(_access: Reading, database: Database) -> list[FactorTableInfo]:
@@ -36,7 +38,7 @@ def post_factor_table(
     with writing(database) as connection:
         if factors.keep(connection, table):
             response.status_code = 201
-            kept = {"factor_table": table.version, "source": table.source, "year": table.year}
+            kept = {"factor_table": table.version, **table.model_dump(include=_TOLD)}
             audit.add(connection, Deed(actor, "import"), {}, kept, runs=0)
         (info,) = (t for t in factors.tables(connection) if t.version == table.version)
     return info

@@ -36,6 +36,8 @@ Correctable = Literal[
     "intensity_g_per_kwh",
     "intensity_source",
     "intensity_year",
+    "market_intensity_g_per_kwh",
+    "market_source",
     "energy_kwh",
     "gpu_energy_kwh",
     "cpu_energy_kwh",
@@ -49,6 +51,7 @@ class Correction(Wire):
     - `country_iso_code` or `region`: the intensity follows from the run's factor table, unless it
       is given too. A new country without a region has none.
     - `intensity_g_per_kwh`: whose figure it is and for which year is unknown unless given too.
+    - `market_intensity_g_per_kwh`: of a contract, say; whose figure it is unless given too.
     - a component's energy: the total follows. `energy_kwh` alone: the components are then unknown.
       Energies of a run that goes on cannot be corrected, as they still grow.
 
@@ -70,6 +73,8 @@ class Correction(Wire):
     intensity_g_per_kwh: Intensity | None = None
     intensity_source: Text | None = None
     intensity_year: Year | None = None
+    market_intensity_g_per_kwh: Intensity | None = None
+    market_source: Text | None = None
     energy_kwh: EnergyKwh | None = None
     gpu_energy_kwh: EnergyKwh | None = None
     cpu_energy_kwh: EnergyKwh | None = None
@@ -126,8 +131,16 @@ class Costing(Wire):
     intensity_source: str | None
     intensity_year: int | None
     pue: float
+    market_intensity_g_per_kwh: float | None
+    market_source: str | None
+    market_table: str | None
     energy_kwh: float | None
     emissions_kg: float | None
+    market_emissions_kg: float | None
+
+
+FactorKind = Literal["location", "market"]
+"""By which intensities emissions are accounted for; GHG Protocol Scope 2 Guidance (2015)."""
 
 
 class Factor(Wire):
@@ -143,8 +156,13 @@ class Factor(Wire):
 
 
 class FactorTable(Wire):
-    """A table of carbon intensities that is to be kept under a version's name."""
+    """A table of carbon intensities that is to be kept under a version's name.
 
+    Of the kind `location` they are the grid's; of the kind `market` those of electricity as it is
+    bought: a supplier's, or the residual mix of what nobody claims.
+    """
+
+    kind: FactorKind = "location"
     version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,99}$")]
     source: Reason
     year: Year | None = None
@@ -155,6 +173,7 @@ class FactorTable(Wire):
 class FactorTableInfo(Wire):
     """A factor table that the ledger knows, without its factors."""
 
+    kind: FactorKind
     version: str
     source: str
     year: int | None
@@ -185,7 +204,10 @@ class RecostOrder(Wire):
 
 
 class Recosted(Wire):
-    """What a re-costing changed, or would change. Runs of which it is unknown are in no sum."""
+    """What a re-costing changed, or would change. Runs of which it is unknown are in no sum.
+
+    Emissions are those of the table's kind: location-based or market-based.
+    """
 
     runs: int
     """How many have a new figure."""

@@ -48,6 +48,7 @@ class Totals(Wire):
     runs: int
     runs_without_energy: int
     runs_without_emissions: int
+    runs_without_market_emissions: int
     runs_without_idle_energy: int
     duration_s: float
     energy_kwh: float | None
@@ -64,6 +65,9 @@ class Totals(Wire):
     grid_energy_kwh: float | None
     """Energy x PUE: what was drawn from the grid for it."""
     emissions_kg: float | None
+    """Location-based."""
+    market_emissions_kg: float | None
+    """Market-based, of the runs that have such a figure."""
     first_run_at: datetime | None
     last_run_at: datetime | None
 

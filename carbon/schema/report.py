@@ -150,6 +150,12 @@ class Place(Wire):
     factor_table: Name | None = None
     """The version of the factor table that the intensity was taken from; None where it is of none
     or where that is not known."""
+    market_intensity_g_per_kwh: Intensity | None = None
+    """Of the electricity that was bought, by contract or as the market's residual mix: for
+    market-based emissions, GHG Protocol Scope 2 Guidance (2015), chapter 6."""
+    market_source: Text | None = None
+    market_table: Name | None = None
+    """As `factor_table`, of the market-based intensity."""
     pue: Pue = 1.0
 
 
@@ -168,6 +174,9 @@ class RunFields(ComponentEnergy, Place, RunSpec):
     n_nodes: Count = 1
     attempts: Count = 1
     emissions_kg: MassKg | None = None
+    """Location-based: with the grid's intensity."""
+    market_emissions_kg: MassKg | None = None
+    """Market-based: with that of what was bought. Both are reported, neither replaces the other."""
     metrics: Metrics = {}
     """The last value logged of each metric."""
     software: Annotated[dict[Name, Text], Field(max_length=100)] = {}
@@ -200,17 +209,21 @@ class RunFields(ComponentEnergy, Place, RunSpec):
 
     @model_validator(mode="after")
     def _emissions_follow(self) -> Self:
-        if self.emissions_kg is None:
-            return self
-        if self.energy_kwh is None or self.intensity_g_per_kwh is None:
-            raise ValueError("emissions_kg needs energy_kwh and intensity_g_per_kwh beside it")
-        expected = units.emissions_kg(self.energy_kwh, self.pue, self.intensity_g_per_kwh)
-        if not math.isclose(self.emissions_kg, expected, rel_tol=1e-9, abs_tol=1e-11):
-            raise ValueError(
-                f"emissions_kg is {self.emissions_kg}, but energy_kwh x pue x intensity_g_per_kwh "
-                f"/ 1000 is {expected}"
-            )
+        for basis in ("", "market_") if self.market_emissions_kg is not None else ("",):
+            self._require_product(f"{basis}emissions_kg", f"{basis}intensity_g_per_kwh")
         return self
+
+    def _require_product(self, emissions: str, intensity: str) -> None:
+        given = getattr(self, emissions)
+        if given is None:
+            return
+        expected = units.known_emissions_kg(self.energy_kwh, self.pue, getattr(self, intensity))
+        if expected is None:
+            raise ValueError(f"{emissions} needs energy_kwh and {intensity} beside it")
+        if not math.isclose(given, expected, rel_tol=1e-9, abs_tol=1e-11):
+            raise ValueError(
+                f"{emissions} is {given}, but energy_kwh x pue x {intensity} / 1000 is {expected}"
+            )
 
 
 class RunReport(RunFields):

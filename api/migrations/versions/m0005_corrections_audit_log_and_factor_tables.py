@@ -1,10 +1,17 @@
 """Corrections, audit log and factor tables."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0005"
 down_revision = "0004"
+
+IS_FILLED_AFTERWARDS = True
+"""Sums have a quantity more; `api.derived` makes them anew at the end of an upgrade."""
+
+_SUMS = ("totals", "days")
 
 # SQLite counts a key up by itself only where its type is INTEGER.
 _COUNTED = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -39,6 +46,7 @@ def upgrade() -> None:
         sa.Column("intensity_g_per_kwh", sa.Float()),
         sa.Column("intensity_source", sa.String()),
         sa.Column("intensity_year", sa.Integer()),
+        *_market(),
         sa.Column("pue", sa.Float(), nullable=False),
         sa.Column("energy_kwh", sa.BigInteger()),
         sa.Column("emissions_kg", sa.BigInteger()),
@@ -47,6 +55,7 @@ def upgrade() -> None:
     op.create_table(
         "factor_tables",
         sa.Column("version", sa.String(), primary_key=True),
+        sa.Column("kind", sa.String(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
         sa.Column("year", sa.Integer()),
         sa.Column("imported_at", sa.DateTime(timezone=True), nullable=False),
@@ -66,3 +75,20 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("factor_table", sa.String()))
     op.add_column("runs", sa.Column("corrections", sa.JSON()))
     op.add_column("runs", sa.Column("delivered", sa.JSON()))
+    for column in _market():
+        op.add_column("runs", column)
+    for table in _SUMS:
+        # They are made anew, and without rows a column can be added that is never empty.
+        op.execute(sa.delete(sa.table(table)))
+        for part in ("known", "quotient", "remainder"):
+            number = sa.Column(f"market_emissions_kg_{part}", sa.BigInteger(), nullable=False)
+            op.add_column(table, number)
+
+
+def _market() -> tuple[sa.Column[Any], ...]:
+    return (
+        sa.Column("market_intensity_g_per_kwh", sa.Float()),
+        sa.Column("market_source", sa.String()),
+        sa.Column("market_table", sa.String()),
+        sa.Column("market_emissions_kg", sa.BigInteger()),
+    )
