@@ -10,30 +10,34 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.middleware.gzip import GZipMiddleware
 
-from api import docs, problems
+from api import crossings, docs, heartbeats, problems
 from api.auth import GUARD, Doors, Gate
 from api.db import open_database, outage
 from api.edge import Edge
 from api.formats import MEDIA_TYPES
 from api.heads import Heads
-from api.heartbeats import watching
 from api.held_keys import HeldKeys
 from api.hosts import OwnHosts
 from api.ingest import Ingest
 from api.limits import Limits
 from api.metrics import Metrics
+from api.prices import default_price
 from api.route_table import RouteTable
 from api.routes import (
     audit,
+    budgets,
     corrections,
     deliveries,
     factors,
     grid,
+    hardware,
     health,
     metrics,
+    prices,
     projects,
     runs,
     summaries,
+    what_if,
 )
 from carbon.schema import Problem
 from carbon.settings import Settings
@@ -66,10 +70,14 @@ def create_app(settings: Settings, doors: Doors | None = None) -> FastAPI:
     limits = Limits(settings.rate_limit)
     held = HeldKeys(engine)
     gate = Gate(settings.api_key_text, held, limits, doors)
+    price = default_price(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with watching(engine, settings.interrupted_after_s):
+        with (
+            heartbeats.watching(engine, settings.interrupted_after_s),
+            crossings.watching(engine, price, allow_local=settings.webhooks_allow_local),
+        ):
             yield
         ingest.close()
         await held.close()
@@ -93,11 +101,16 @@ def create_app(settings: Settings, doors: Doors | None = None) -> FastAPI:
     app.state.is_stopping = False
     app.state.ingest = ingest
     app.state.gate = gate
+    app.state.default_price = price
+    app.state.webhooks_allow_local = settings.webhooks_allow_local
     docs.install(app)
     app.add_exception_handler(DBAPIError, _outage)
     app.add_exception_handler(PoolTimeoutError, _outage)
 
-    parts = (deliveries, runs, corrections, projects, summaries, grid, factors, audit)
+    parts = (
+        *(deliveries, runs, corrections, projects, summaries, grid, factors, audit),
+        *(budgets, prices, hardware, what_if),
+    )
     routers = [("/v1", part.router) for part in parts]
     table = RouteTable(
         [*routers, ("", health.router), ("", metrics.router)], others=list(app.routes)

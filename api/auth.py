@@ -153,3 +153,12 @@ Reading = Annotated[Access, Depends(_with("read"))]
 
 Administering = Annotated[Access, Depends(_with("admin"))]
 """What a request may do that deletes or corrects."""
+
+
+async def _of_every_project(access: Administering) -> Access:
+    access.require_all_projects("what holds for every project is")
+    return access
+
+
+AdministeringAll = Annotated[Access, Depends(_of_every_project)]
+"""What a request may do that sets what holds for every project."""

@@ -1,4 +1,4 @@
-"""Reading a run report out of a request: bounded, parsed once, refused with reasons."""
+"""Reading what a request brings: bounded, parsed once, refused with reasons."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,13 @@ from carbon.schema import MAX_BATCH, RunReport
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_BATCH_BYTES = 64 * 1024 * 1024
+MAX_TERMS_BYTES = 8 * 1024 * 1024
+
+_WAYS_OUT = {
+    MAX_BODY_BYTES: "log fewer metrics or epochs",
+    MAX_BATCH_BYTES: "send fewer reports at once",
+    MAX_TERMS_BYTES: "send less at once",
+}
 
 _Batch = TypeVar("_Batch")
 _Shape = TypeVar("_Shape", bound=BaseModel)
@@ -58,40 +65,8 @@ Body = Annotated[bytes, Depends(_bounded_by(MAX_BODY_BYTES))]
 BatchBody = Annotated[bytes, Depends(_bounded_by(MAX_BATCH_BYTES))]
 """The same of a batch, of at most `MAX_BATCH_BYTES`."""
 
-
-def report_in(body: bytes, run_id: UUID) -> RunReport:
-    """Parse the report of the run that the path names.
-
-    Raises:
-        ProblemError: 400 for what is not JSON, 422 for what is no report of this run.
-    """
-    try:
-        report = RunReport.model_validate_json(body)
-    except ValidationError as error:
-        raise _problem_of(error, whole="report") from error
-    if report.run_id != run_id:
-        raise _refused(
-            "run_id", f"the path names run {run_id}, but the report is of {report.run_id}"
-        )
-    _check_clock(report)
-    return report
-
-
-def reports_in(body: bytes) -> list[RunReport | ProblemError]:
-    """Parse a batch: of each item the report, or why it is none.
-
-    Raises:
-        ProblemError: 400 for what is not JSON, 422 for what is no batch.
-    """
-    try:
-        return [_checked(report) for report in _REPORTS.validate_json(body).items]
-    except ValidationError:
-        pass  # One of them, or what is around them; found out at leisure.
-    try:
-        items = _ITEMS.validate_json(body).items
-    except ValidationError as error:
-        raise _problem_of(error, whole="batch") from error
-    return [_item(item) for item in items]
+TermsBody = Annotated[bytes, Depends(_bounded_by(MAX_TERMS_BYTES))]
+"""The same of what is no report, of at most `MAX_TERMS_BYTES`."""
 
 
 def parsed(body: bytes, shape: type[_Shape], whole: str) -> _Shape:
@@ -120,6 +95,38 @@ def described(shape: type[BaseModel]) -> dict[str, Any]:
 
     content = {"application/json": {"schema": inline(schema)}}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def report_in(body: bytes, run_id: UUID) -> RunReport:
+    """Parse the report of the run that the path names.
+
+    Raises:
+        ProblemError: 400 for what is not JSON, 422 for what is no report of this run.
+    """
+    report = parsed(body, RunReport, "report")
+    if report.run_id != run_id:
+        raise _refused(
+            "run_id", f"the path names run {run_id}, but the report is of {report.run_id}"
+        )
+    _check_clock(report)
+    return report
+
+
+def reports_in(body: bytes) -> list[RunReport | ProblemError]:
+    """Parse a batch: of each item the report, or why it is none.
+
+    Raises:
+        ProblemError: 400 for what is not JSON, 422 for what is no batch.
+    """
+    try:
+        return [_checked(report) for report in _REPORTS.validate_json(body).items]
+    except ValidationError:
+        pass  # One of them, or what is around them; found out at leisure.
+    try:
+        items = _ITEMS.validate_json(body).items
+    except ValidationError as error:
+        raise _problem_of(error, whole="batch") from error
+    return [_item(item) for item in items]
 
 
 def _item(item: Any) -> RunReport | ProblemError:
@@ -165,7 +172,5 @@ def _refused(field: str, message: str) -> ProblemError:
 
 
 def _too_large(most_bytes: int) -> ProblemError:
-    way_out = "log fewer metrics or epochs"
-    if most_bytes == MAX_BATCH_BYTES:
-        way_out = "send fewer reports at once"
+    way_out = _WAYS_OUT[most_bytes]
     return ProblemError(413, f"the body is larger than {most_bytes // 1024**2} MiB; {way_out}")

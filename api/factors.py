@@ -4,28 +4,24 @@ The one that comes with this version of the program is among them from the momen
 with it; what was imported stays when the program's own changes.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, Table, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, func, select
 
 from api.overlay import FactorOf
 from api.problems import ProblemError, cut
 from api.tables import FACTOR_TABLES, FACTORS
+from api.upserts import INSERT
 from carbon import grid
 from carbon.countries import country_name
 from carbon.schema import Factor, FactorKind, FactorTable, FactorTableInfo, GridFactor
 
 _BUNDLED_SOURCE = "CodeCarbon's tables; each factor has its own source"
-_INSERTS: dict[str, Callable[[Table], Any]] = {
-    "sqlite": sqlite.insert,
-    "postgresql": postgresql.insert,
-}
 
 Row = Mapping[str, Any]
 """A row of `FACTORS` without its version."""
@@ -211,7 +207,7 @@ def _bundled_by_name() -> Mapping[tuple[str, str], Row]:
 
 def _insert(connection: Connection, about: Mapping[str, Any], rows: Collection[Row]) -> bool:
     """Insert a table unless there is one of its version, and tell whether there was none."""
-    insert = _INSERTS[connection.dialect.name]
+    insert = INSERT[connection.dialect.name]
     table = {**about, "imported_at": datetime.now(UTC), "sha256": _hash(rows)}
     unless_there = insert(FACTOR_TABLES).values(table).on_conflict_do_nothing()
     is_new = connection.execute(unless_there.returning(FACTOR_TABLES.c.version)).first() is not None

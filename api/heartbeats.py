@@ -5,33 +5,26 @@ process, its machine or its network. What is marked here is overwritten by whate
 more news, or by the end of the run as its machine's spool tells it.
 """
 
-import logging
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine, select, update
-from sqlalchemy.exc import SQLAlchemyError
 
 from api.db import writing
-from api.problems import ProblemError
+from api.repeating import repeating
 from api.shares import merge_again
 from api.tables import RUNS, SHARES
 from api.writing import Writing
 from carbon.live import LONGEST_PAUSE_S
-
-logger = logging.getLogger("api")
 
 MISSED = 3
 """How many reports in a row may be missing."""
 
 _ROUND_TRIP_S = 5.0
 _CHECKS_PER_PATIENCE = 6
-_STOP_WAIT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -72,29 +65,14 @@ def mark_lost(engine: Engine, patience: Patience, now: datetime) -> None:
             _mark_share(Writing(connection), run_id, reporter, seq)
 
 
-@contextmanager
-def watching(engine: Engine, least_s: float) -> Iterator[None]:
+def watching(engine: Engine, least_s: float) -> AbstractContextManager[None]:
     """Mark what is lost from time to time, in a thread, until the block ends."""
-    stopped = threading.Event()
     patience = Patience(least_s, datetime.now(UTC))
-
-    def watch() -> None:
-        while not stopped.wait(least_s / _CHECKS_PER_PATIENCE):
-            try:
-                mark_lost(engine, patience, datetime.now(UTC))
-            except (SQLAlchemyError, ProblemError) as error:
-                # Locked, gone, read-only: whoever asks is told; this looks again soon.
-                logger.debug("runs without news were not marked: %s", error)
-            except Exception:
-                logger.exception("runs without news were not marked")
-
-    thread = threading.Thread(target=watch, name="heartbeats", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopped.set()
-        thread.join(_STOP_WAIT_S)
+    return repeating(
+        "heartbeats",
+        least_s / _CHECKS_PER_PATIENCE,
+        lambda: mark_lost(engine, patience, datetime.now(UTC)),
+    )
 
 
 def _overdue_runs(connection: Connection, patience: Patience, now: datetime) -> list[Any]:

@@ -29,9 +29,9 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from api.tables import LABELS, RUNS, UNLABELLED
+from api.upserts import INSERT
 from carbon.schema import RunReport
 
 MAX_WORDS = 200
@@ -188,10 +188,9 @@ def _unpacked(unpack: Any) -> Select[Any]:
     return query.select_from(RUNS.join(unpacked, true()))
 
 
-_INSERTS: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _UNPACKS = {"sqlite": func.json_each, "postgresql": func.json_array_elements_text}
-_NOTE = {name: insert(UNLABELLED).on_conflict_do_nothing() for name, insert in _INSERTS.items()}
-_INSERT_MISSING = {name: _insert_missing(_INSERTS[name], of) for name, of in _UNPACKS.items()}
+_NOTE = {name: insert(UNLABELLED).on_conflict_do_nothing() for name, insert in INSERT.items()}
+_INSERT_MISSING = {name: _insert_missing(INSERT[name], of) for name, of in _UNPACKS.items()}
 _WAITING = {name: _waiting(of) for name, of in _UNPACKS.items()}
 
 

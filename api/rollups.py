@@ -5,19 +5,19 @@ the run is now and what it was: repeats add nothing, corrections and deletions a
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, case, func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from api import sums
 from api.extremes import Key, Lost, mend
 from api.sums import COLUMNS, EXTREMES, Tally, extreme_of
 from api.tables import DAYS, EVERYTHING, TOTALS
+from api.upserts import INSERT
 
 Run = Mapping[str, Any]
 
@@ -27,11 +27,6 @@ COLUMNS_NEEDED = (
     *(name for name in sums.NEEDED),
 )
 """The columns of a run that decide where it counts and what."""
-
-_INSERT: dict[str, Callable[[Table], Any]] = {
-    "sqlite": sqlite.insert,
-    "postgresql": postgresql.insert,
-}
 
 
 class Change:
@@ -198,7 +193,7 @@ def _write(connection: Connection, table: Table, changes: Mapping[Key, Change]) 
 @cache
 def _upsert(dialect: str, table: Table) -> Any:
     """Return the statement that adds to a row of sums, or makes it."""
-    insert = _INSERT[dialect](table)
+    insert = INSERT[dialect](table)
     new = insert.excluded
     changed: dict[str, Any] = {name: table.c[name] + new[name] for name in COLUMNS}
     for name, (_, choose) in EXTREMES.items():

@@ -8,18 +8,25 @@ from sqlalchemy import Connection
 
 from api import rollups, runs
 from api.access import Access
+from api.prices import costs_of_tally
 from api.rollups import Total
 from api.sums import Tally
 from api.tables import DAYS, EVERYTHING
 from carbon.countries import country_name
 from carbon.equivalents import equivalents
-from carbon.schema import PlaceTotals, ProjectTotals, StudyTotals, Summary, Totals
+from carbon.schema import PlaceTotals, Price, ProjectTotals, StudyTotals, Summary, Totals
 
 
-def summary(connection: Connection, access: Access, project: str | None) -> Summary:
+def summary(
+    connection: Connection,
+    access: Access,
+    project: str | None,
+    default_price: Price | None = None,
+) -> Summary:
     """Sum up a project's runs, or all that are there for this access.
 
-    A project without runs gets an answer of zero runs.
+    A project without runs gets an answer of zero runs. What a project's energy cost comes with it;
+    `default_price` is for where the ledger knows no price.
     """
     among = access.among([] if project is None else [project])
     groups = rollups.totals(connection, [EVERYTHING] if among is None else among)
@@ -32,6 +39,9 @@ def summary(connection: Connection, access: Access, project: str | None) -> Summ
         runs_by_status=tally.runs_by_status,
         places=_places(groups),
         last_run=last_run,
+        costs=(
+            [] if project is None else costs_of_tally(connection, project, tally, default_price)
+        ),
         equivalents=equivalents(totals.emissions_kg, totals.emissions_uncertainty),
         last_run_equivalents=(
             equivalents(last_run.emissions_kg, last_run.energy_uncertainty) if last_run else []

@@ -66,9 +66,14 @@ def contribution(run: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(added)
 
 
+def grid_count(energy_count: int, pue: float) -> int:
+    """Return energy x PUE, both energies as counts of their last decimal."""
+    return round(energy_count * pue)
+
+
 def _derived(run: Mapping[str, Any], counts: Mapping[str, int | None]) -> dict[str, int]:
     energy, emissions = counts["energy_kwh"] or 0, counts["emissions_kg"]
-    grid = round(energy * run["pue"])
+    grid = grid_count(energy, run["pue"])
     uncertainty = run["energy_uncertainty"]
     is_uncertain = uncertainty is not None
     return {

@@ -3,6 +3,7 @@
 A table class does not validate: reports come in through `carbon.schema` and rows go out through it.
 """
 
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from sqlmodel import Field, SQLModel
 from api import sums
 from api.columns import FixedPoint
 from carbon.schema import RunFields, Utc
-from carbon.units import ENERGY_DECIMALS, MASS_DECIMALS, TIME_DECIMALS
+from carbon.units import ENERGY_DECIMALS, MASS_DECIMALS, PRICE_DECIMALS, TIME_DECIMALS
 
 JSON_OR_NULL = JSON(none_as_null=True)
 
@@ -228,6 +229,73 @@ class KeyRow(SQLModel, table=True):
     last_used_at: Utc | None = None
 
 
+class PriceRow(SQLModel, table=True):
+    """What electricity costs from a day on; see `api.prices`."""
+
+    __tablename__ = "prices"
+
+    project: str = Field(primary_key=True)
+    """Empty for all projects that have none of their own."""
+    valid_from: date = Field(primary_key=True)
+    currency: str
+    price_per_kwh: float = Field(sa_type=FixedPoint(PRICE_DECIMALS))
+    source: str | None
+
+
+class BudgetRow(SQLModel, table=True):
+    """A project's budget; see `api.budgets`."""
+
+    __tablename__ = "budgets"
+
+    project: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    quantity: str
+    limit: float
+    currency: str | None
+    period: str
+    from_day: date | None
+    until_day: date | None
+    webhook_url: str | None
+    since: Utc
+    """When it came to be as it is, but for its webhook."""
+
+
+class CrossingRow(SQLModel, table=True):
+    """A budget that was crossed in one of its periods, and the message about it.
+
+    Whoever inserts it has found the crossing; whoever moves `next_attempt_at` sends the message.
+    """
+
+    __tablename__ = "crossings"
+
+    project: str = Field(primary_key=True)
+    budget: str = Field(primary_key=True)
+    from_day: date = Field(primary_key=True)
+    crossed_at: Utc
+    document: dict[str, Any] = Field(sa_type=JSON)
+    """What is sent, the same each time."""
+    attempts: int = 0
+    next_attempt_at: Utc
+    notified_at: Utc | None = None
+    error: str | None = None
+
+
+class HardwareRow(SQLModel, table=True):
+    """What making a piece of hardware emitted; see `api.hardware`."""
+
+    __tablename__ = "hardware"
+
+    kind: str = Field(primary_key=True)
+    folded: str = Field(primary_key=True)
+    """The name as names are compared."""
+    name: str
+    embodied_kg: float
+    lifetime_h: float
+    resource_share: float
+    source: str | None
+    year: int | None
+
+
 def _rollup(name: str, *keys: Column[Any]) -> Table:
     """Declare a table of sums over the runs that have these keys in common.
 
@@ -281,7 +349,11 @@ COSTINGS: Table = CostingRow.__table__  # type: ignore[attr-defined]
 FACTORS: Table = FactorRow.__table__  # type: ignore[attr-defined]
 FACTOR_TABLES: Table = FactorTableRow.__table__  # type: ignore[attr-defined]
 LABELS: Table = LabelRow.__table__  # type: ignore[attr-defined]
+BUDGETS: Table = BudgetRow.__table__  # type: ignore[attr-defined]
+CROSSINGS: Table = CrossingRow.__table__  # type: ignore[attr-defined]
+HARDWARE: Table = HardwareRow.__table__  # type: ignore[attr-defined]
 UNLABELLED: Table = UnlabelledRow.__table__  # type: ignore[attr-defined]
 KEYS: Table = KeyRow.__table__  # type: ignore[attr-defined]
+PRICES: Table = PriceRow.__table__  # type: ignore[attr-defined]
 SERIES: Table = SeriesRow.__table__  # type: ignore[attr-defined]
 SHARES: Table = ShareRow.__table__  # type: ignore[attr-defined]

@@ -21,12 +21,15 @@ from pydantic import (
     SecretStr,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 
 from carbon.countries import is_country
+from carbon.currencies import is_currency
 from carbon.errors import SettingsError, UnknownPlaceError
 from carbon.schema import SERIES_NAMES, SeriesName
+from carbon.units import PRICE_DECIMALS
 
 DEFAULT_PORT = 8787
 DEFAULT_UI_PORT = 8788
@@ -111,6 +114,13 @@ class Settings(BaseModel):
     rate_limit: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] = 500.0
     """How many requests a second each worker of the server answers of one key, or without keys of
     one address, loopback excepted; 0 is no limit."""
+    currency: Annotated[str, StringConstraints(to_upper=True)] | None = None
+    """ISO 4217 code of the currency of `price_per_kwh`."""
+    price_per_kwh: Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)] | None = None
+    """What electricity costs, for the server: where it has been told no price for a project and
+    day. Needs `currency`."""
+    webhooks_allow_local: bool = False
+    """Whether the server may call webhooks on loopback, link-local and private addresses."""
     log_format: Literal["text", "json"] = "text"
     """What the server logs: lines for a person, or JSON with a line for every request."""
     log_level: Literal["debug", "info", "warning", "error"] | None = None
@@ -124,6 +134,23 @@ class Settings(BaseModel):
                 f"{code!r} is not an ISO 3166-1 alpha-3 country code such as DEU or USA"
             )
         return code
+
+    @field_validator("currency")
+    @classmethod
+    def _currency_exists(cls, code: str | None) -> str | None:
+        if code is not None and not is_currency(code):
+            raise ValueError(f"{code!r} is not an ISO 4217 currency code such as EUR or USD")
+        return code
+
+    @field_validator("price_per_kwh")
+    @classmethod
+    def _price_has_a_currency(cls, price: float | None, info: ValidationInfo) -> float | None:
+        if price is None:
+            return None
+        # Where the currency is missing here because it is wrong, that is what is said.
+        if info.data.get("currency", "") is None:
+            raise ValueError("a price needs its currency: set CARBON_CURRENCY too, to EUR say")
+        return round(price, PRICE_DECIMALS)
 
     @field_validator("live_interval_s")
     @classmethod

@@ -19,6 +19,9 @@ MASS_DECIMALS = 12
 TIME_DECIMALS = 9
 """Decimals kept of a duration in seconds: nanoseconds, for the same reason."""
 
+PRICE_DECIMALS = 9
+"""Decimals kept of a price per kWh, in the currency's own unit."""
+
 
 def kwh_from_joules(energy_j: float) -> float:
     """Convert joules to kilowatt-hours, rounded to the ledger's decimals."""

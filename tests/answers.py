@@ -1,9 +1,9 @@
 """Answers of the API for tests of what is made of them: totals, places, trade-off points."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
-from carbon.schema import GridFactor, PlaceTotals, Summary, TradeoffPoint
+from carbon.schema import Budget, GridFactor, PlaceTotals, Summary, TradeoffPoint
 
 
 def totals(**fields: Any) -> dict[str, Any]:
@@ -70,6 +70,30 @@ def summary(*places: PlaceTotals) -> Summary:
         equivalents=[],
         last_run_equivalents=[],
     )
+
+
+def budget(**fields: Any) -> Budget:
+    """A budget of 10 kWh in March, of which 4 are spent by one run."""
+    values = {
+        "project": "p",
+        "name": "b",
+        "quantity": "energy_kwh",
+        "currency": None,
+        "period": "month",
+        "from_day": date(2026, 3, 1),
+        "until_day": date(2026, 3, 31),
+        "limit": 10.0,
+        "spent": 4.0,
+        "share": 0.4,
+        "runs": 1,
+        "runs_unknown": 0,
+        "forecast": None,
+        "state": "ok",
+        "crossed_at": None,
+        "webhook": None,
+        "method": "as it is",
+    }
+    return Budget.model_validate(values | fields)
 
 
 def cloud_region(name: str, intensity: float, country: str = "Somewhere") -> GridFactor:

@@ -25,7 +25,16 @@ SERVER_KEY = "correct horse battery"
 MINE, THEIRS = "weather", "zephyr"
 
 # Of no project: what they answer is the same for everyone.
-FOR_EVERYONE = {"/v1/grid", "/v1/factor-tables", "/healthz", "/readyz"}
+FOR_EVERYONE = {
+    "/v1/grid",
+    "/v1/factor-tables",
+    "/v1/prices",
+    "/v1/prices/{valid_from}",
+    "/v1/hardware",
+    "/v1/hardware/{kind}/{name}",
+    "/healthz",
+    "/readyz",
+}
 OPEN = {"/healthz", "/readyz"}
 
 TABLE = {
@@ -57,11 +66,22 @@ QUERIES: dict[str, list[Any]] = {
     "reason": ["curiosity"],
     "limit": [1, 1000],
     "cursor": ["bm90IGEgY3Vyc29y"],
+    "on": ["2026-03-01"],
+    "pue": [1.5],
+    "shift_h": [2],
     **{
         f"{bound}_{amount}": [0.0000001 if bound == "min" else 10_000]
         for bound in ("min", "max")
         for amount in ("energy_kwh", "emissions_kg", "duration_s")
     },
+}
+
+BUDGET = {"quantity": "energy_kwh", "limit": 0.5, "period": "year"}
+PRICE = {"price_per_kwh": 0.5, "currency": "EUR"}
+HARDWARE = {"embodied_kg": 150.0, "lifetime_h": 35_000.0}
+THEIR_TERMS = {
+    f"/v1/projects/{THEIRS}/budgets/secret": BUDGET,
+    f"/v1/projects/{THEIRS}/prices/2026-01-01": PRICE,
 }
 
 
@@ -115,6 +135,11 @@ class World:
             )
             assert answer.status_code == 201, answer.text
 
+    def agree(self, terms: dict[str, Any]) -> None:
+        for path, sent in terms.items():
+            answer = self.client.put(path, json=sent, headers=bearing(SERVER_KEY))
+            assert answer.status_code == 201, answer.text
+
     def correct(self, key: str, report: RunReport, **fields: Any) -> None:
         body = {"reason": "it was wrong", **fields}
         path = f"/v1/runs/{report.run_id}"
@@ -145,13 +170,15 @@ class World:
         values = {
             "run_id": [str(self.theirs[0].run_id), str(self.mine[0].run_id)],
             "project": [THEIRS, MINE, "nobody's"],
+            "name": ["secret"],
+            "valid_from": ["2026-01-01"],
+            "kind": ["gpu", "host"],
         }
         names = [each["name"] for each in named if each["in"] == "path"]
-        assert len(names) <= 1, f"{path}: which values could lead to others' runs?"
         paths = [path]
         for name in names:
             assert name in values, f"{path}: which {name} could lead to others' runs?"
-            paths = [path.replace(f"{{{name}}}", value) for value in values[name]]
+            paths = [each.replace(f"{{{name}}}", value) for each in paths for value in values[name]]
         queries = [
             str(httpx.QueryParams({each["name"]: value}))
             for each in named
@@ -160,6 +187,8 @@ class World:
         ]
         if method in ("DELETE", "PATCH"):  # Mine are still needed, as they are.
             paths = [each for each in paths if str(self.mine[0].run_id) not in each]
+        if method in ("PUT", "DELETE"):  # What is mine may well change.
+            paths = [each for each in paths if f"/projects/{MINE}/" not in each]
         for each in paths:
             for query in ["", *queries]:
                 for body in bodies:
@@ -172,6 +201,15 @@ class World:
                 json.dumps({"items": [each.model_dump(mode="json") for each in self.theirs]})
             ],
             "DELETE /v1/runs/{run_id}": [""],
+            "PUT /v1/projects/{project}/budgets/{name}": [json.dumps(BUDGET | {"limit": 99})],
+            "DELETE /v1/projects/{project}/budgets/{name}": [""],
+            "PUT /v1/projects/{project}/prices/{valid_from}": [json.dumps(PRICE)],
+            "DELETE /v1/projects/{project}/prices/{valid_from}": [""],
+            "PUT /v1/prices/{valid_from}": [json.dumps(PRICE)],
+            "DELETE /v1/prices/{valid_from}": [""],
+            "PUT /v1/hardware/{kind}/{name}": [json.dumps(HARDWARE)],
+            "DELETE /v1/hardware/{kind}/{name}": [""],
+            "POST /v1/runs/{run_id}/what-if": [json.dumps({"country": "FRA", "pue": 1.5})],
             "PATCH /v1/runs/{run_id}": [
                 json.dumps({"reason": "curiosity", **fields})
                 for fields in ({"name": "n"}, {"project": MINE}, {"withdraw": ["name"]})
@@ -221,6 +259,7 @@ def world(module_ledgers: Ledgers) -> Iterator[World]:
         made.store([each.model_copy(update={"name": "a zephyr"}) for each in theirs])
         for each in theirs:
             made.correct(SERVER_KEY, each, name=each.name)
+        made.agree(THEIR_TERMS)
         yield made
 
 
@@ -238,7 +277,12 @@ def test_the_same_requests_show_everything_to_the_servers_key(world: World) -> N
         assert changed, route
 
 
-def test_no_request_with_a_key_of_mine_has_changed_their_runs(world: World) -> None:
+def test_no_request_with_a_key_of_mine_has_changed_what_is_theirs(world: World) -> None:
+    for path, sent in THEIR_TERMS.items():
+        held = world.client.get(path, headers=bearing(SERVER_KEY)).json()
+        assert {name: held[name] for name in sent} == sent
+    for path in ("/v1/prices", "/v1/hardware"):  # Of every project, so not mine to set.
+        assert world.client.get(path, headers=bearing(SERVER_KEY)).json() == {"items": []}
     for report in world.theirs:
         answer = world.client.get(f"/v1/runs/{report.run_id}", headers=bearing(SERVER_KEY))
         assert RunReport.model_validate_json(answer.content) == report
@@ -264,6 +308,22 @@ def test_my_own_pages_follow_each_other(world: World) -> None:
             break
         cursor = f"&cursor={page['next_cursor']}"
     assert sorted(found) == sorted(str(report.run_id) for report in world.mine)
+
+
+def test_the_terms_of_my_own_project_are_mine_to_set(world: World) -> None:
+    for path, sent in THEIR_TERMS.items():
+        mine = path.replace(THEIRS, MINE)
+        for expected in (201, 200):
+            answer = world.client.put(mine, json=sent, headers=bearing(world.my_key))
+            assert answer.status_code == expected
+        assert world.client.get(mine, headers=bearing(world.my_key)).status_code == 200
+        assert world.client.delete(mine, headers=bearing(world.my_key)).status_code == 204
+    answer = world.client.put("/v1/prices/2026-01-01", json=PRICE, headers=bearing(world.my_key))
+    assert (answer.status_code, answer.json()["detail"]) == (
+        403,
+        "what holds for every project is of the whole server, and this key is for some projects "
+        "only; use one made without --project",
+    )
 
 
 def test_the_summary_is_of_my_projects_alone(world: World) -> None:
@@ -345,17 +405,19 @@ def scoped(module_ledgers: Ledgers) -> Iterator[tuple[TestClient, dict[str, str]
 
 
 DELIVERIES = {("put", "/v1/runs/{run_id}"), ("post", "/v1/runs/batch")}
+QUESTIONS = {("post", "/v1/runs/{run_id}/what-if")}
 
 
 def test_every_route_asks_for_a_scope(scoped: tuple[TestClient, dict[str, str]]) -> None:
-    """Reading for GET, delivering for reports, and `admin` for whatever else changes something."""
+    """Reading for questions, delivering for reports, and `admin` for whatever else there is."""
     client, made = scoped
     paths = client.get("/openapi.json").json()["paths"]
     for path, methods in paths.items():
         for method in methods:
             if path in OPEN:
                 continue
-            needed = "read" if method == "get" else "admin"
+            is_question = method == "get" or (method, path) in QUESTIONS
+            needed = "read" if is_question else "admin"
             if (method, path) in DELIVERIES:
                 needed = "ingest"
             for has, key in made.items():

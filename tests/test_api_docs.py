@@ -40,6 +40,24 @@ def test_the_schema_names_every_route_and_the_reports_fields(api_client: TestCli
         ("get", "/v1/projects/{project}/tradeoff"),
         ("get", "/v1/summary"),
         ("get", "/v1/grid"),
+        ("get", "/v1/projects/{project}/budgets"),
+        ("get", "/v1/projects/{project}/prices"),
+        ("get", "/v1/prices"),
+        ("get", "/v1/hardware"),
+        ("get", "/v1/projects/{project}/what-if"),
+        ("get", "/v1/runs/{run_id}/what-if"),
+        ("post", "/v1/runs/{run_id}/what-if"),
+        ("get", "/v1/runs/{run_id}/footprint"),
+        *(
+            (method, path)
+            for method in ("get", "put", "delete")
+            for path in (
+                "/v1/projects/{project}/budgets/{name}",
+                "/v1/projects/{project}/prices/{valid_from}",
+                "/v1/prices/{valid_from}",
+                "/v1/hardware/{kind}/{name}",
+            )
+        ),
         ("get", "/v1/factor-tables"),
         ("post", "/v1/factor-tables"),
         ("post", "/v1/recost"),

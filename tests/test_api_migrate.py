@@ -28,6 +28,7 @@ BODY = REPORT.model_dump_json()
 # What earlier versions did not have yet, the last of them first.
 AT_0003 = (
     "UPDATE alembic_version SET version_num = '0003'",
+    *(f"DROP TABLE {name}" for name in ("prices", "budgets", "crossings", "hardware")),
     "DROP TABLE unlabelled",
     *(f"DROP TABLE {name}" for name in ("audit", "costings", "factor_tables", "factors")),
     *(f"ALTER TABLE runs DROP COLUMN {n}" for n in ("factor_table", "corrections", "delivered")),
@@ -186,6 +187,7 @@ def test_an_earlier_ledger_is_refused_until_it_is_upgraded_and_keeps_its_runs(
         "0003  Keys of the API.",
         "0004  Runs that wait for their labels.",
         "0005  Corrections, audit log and factor tables.",
+        "0006  Prices, budgets, crossings and hardware.",
     ]
     before = {AT_0001: 1, AT_0003: 3}.get(tuple(statements), 0)
     assert steps == done[before:]

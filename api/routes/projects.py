@@ -8,10 +8,11 @@ from pydantic_core import to_json
 from starlette.convertors import Convertor, register_url_convertor
 
 from api import cursors, runs, summaries
-from api.auth import Reading
+from api.auth import Administering, Reading
 from api.cursors import microseconds
 from api.db import Database
 from api.etags import tagged
+from api.prices import DefaultPrice
 from api.problems import ProblemError, cut
 from carbon.analysis.tradeoff import tradeoff
 from carbon.schema import Name, ProjectPage, StudyPage, Summary, Totals, Tradeoff
@@ -44,12 +45,21 @@ ProjectName = Annotated[Name, Path(description="Percent-encoded; a slash is %2F.
 
 async def _readable(project: ProjectName, access: Reading) -> str:
     if not access.admits(project):
-        raise _unknown(project)
+        raise unknown(project)
     return project
 
 
 ReadableProject = Annotated[str, Depends(_readable)]
 """A project in a path that the request may read: of another one it is told that there is none."""
+
+
+async def _administered(project: ProjectName, access: Administering) -> str:
+    access.require_project(project)
+    return project
+
+
+AdministeredProject = Annotated[str, Depends(_administered)]
+"""A project in a path whose terms the request may set; it need not have runs yet."""
 
 
 class PageQuery(BaseModel, extra="forbid"):
@@ -80,19 +90,21 @@ def list_studies(
     """List a project's studies with their totals, the one with the newest run first."""
     with database.begin() as connection:
         if not runs.has_project(connection, project):
-            raise _unknown(project)
+            raise unknown(project)
         lines = summaries.studies(connection, project)
     items, next_cursor = _part(lines, "study", query, ["studies", project])
     return tagged(request, to_json(StudyPage(items=items, next_cursor=next_cursor)))
 
 
 @router.get("/{project:project}/summary")
-def project_summary(project: ReadableProject, access: Reading, database: Database) -> Summary:
+def project_summary(
+    project: ReadableProject, access: Reading, database: Database, price: DefaultPrice
+) -> Summary:
     """Sum up all runs of a project."""
     with database.begin() as connection:
-        found = summaries.summary(connection, access, project)
+        found = summaries.summary(connection, access, project, price)
     if not found.runs:
-        raise _unknown(project)
+        raise unknown(project)
     return found
 
 
@@ -101,7 +113,7 @@ def project_tradeoff(project: ReadableProject, database: Database) -> Tradeoff:
     """Compare the configurations of the project's studies: energy against speedup."""
     with database.begin() as connection:
         if not runs.has_project(connection, project):
-            raise _unknown(project)
+            raise unknown(project)
         compared = runs.comparable(connection, project)
     return tradeoff(project, compared)
 
@@ -131,7 +143,8 @@ def _part(
     return items, cursors.encode(place(items[-1]), listed)
 
 
-def _unknown(project: str) -> ProblemError:
+def unknown(project: str) -> ProblemError:
+    """Return the 404 of a project that is not there."""
     return ProblemError(
         404, f"there is no project {cut(project)!r} in this ledger; see /v1/projects for those"
     )

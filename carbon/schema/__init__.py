@@ -89,6 +89,35 @@ if TYPE_CHECKING:
         Tradeoff,
         TradeoffPoint,
     )
+    from carbon.schema.budgets import (
+        Budget,
+        BudgetCrossed,
+        BudgetList,
+        BudgetName,
+        BudgetState,
+        BudgetTerms,
+        Cost,
+        Currency,
+        Forecast,
+        Period,
+        Price,
+        PriceList,
+        PriceTerms,
+        Quantity,
+        WebhookState,
+    )
+    from carbon.schema.what_if import (
+        Difference,
+        EmbodiedPart,
+        Footprint,
+        Hardware,
+        HardwareKind,
+        HardwareList,
+        HardwareTerms,
+        Operation,
+        WhatIf,
+        WhatIfTerms,
+    )
 
 __all__ = [
     "MAX_BATCH",
@@ -102,15 +131,25 @@ __all__ = [
     "AuditPage",
     "BatchAnswer",
     "BatchResult",
+    "Budget",
+    "BudgetCrossed",
+    "BudgetList",
+    "BudgetName",
+    "BudgetState",
+    "BudgetTerms",
     "Change",
     "Component",
     "ComponentEnergy",
     "ConfigValue",
     "Correction",
+    "Cost",
     "Costing",
     "Count",
     "CountryCode",
+    "Currency",
     "DeviceReport",
+    "Difference",
+    "EmbodiedPart",
     "EnergyKwh",
     "EpochReport",
     "Equivalent",
@@ -118,8 +157,14 @@ __all__ = [
     "FactorKind",
     "FactorTable",
     "FactorTableInfo",
+    "Footprint",
+    "Forecast",
     "Fraction",
     "GridFactor",
+    "Hardware",
+    "HardwareKind",
+    "HardwareList",
+    "HardwareTerms",
     "Health",
     "Index",
     "Intensity",
@@ -128,13 +173,19 @@ __all__ = [
     "Metrics",
     "Name",
     "NodeReport",
+    "Operation",
     "Percent",
+    "Period",
     "Place",
     "PlaceTotals",
+    "Price",
+    "PriceList",
+    "PriceTerms",
     "Problem",
     "ProjectPage",
     "ProjectTotals",
     "Pue",
+    "Quantity",
     "Reason",
     "RecostOrder",
     "Recosted",
@@ -156,17 +207,22 @@ __all__ = [
     "Tradeoff",
     "TradeoffPoint",
     "Utc",
+    "WebhookState",
+    "WhatIf",
+    "WhatIfTerms",
     "Wire",
     "Year",
     "is_of_device",
 ]
+
+_READ_BACK = ("answers", "accounting", "budgets", "what_if")
 
 
 def __getattr__(name: str) -> Any:
     """Load what is read back when it is first asked for: a training never asks."""
     if name not in __all__:
         raise AttributeError(f"module 'carbon.schema' has no attribute {name!r}")
-    modules = (import_module(f"carbon.schema.{module}") for module in ("answers", "accounting"))
+    modules = (import_module(f"carbon.schema.{module}") for module in _READ_BACK)
     value = next(getattr(module, name) for module in modules if hasattr(module, name))
     globals()[name] = value
     return value

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from carbon.schema.budgets import Cost
 from carbon.schema.fields import Wire
 from carbon.schema.report import RunFields
 
@@ -140,6 +141,9 @@ class Summary(Totals):
     runs_by_status: dict[str, int]
     places: list[PlaceTotals]
     last_run: RunFields | None
+    costs: list[Cost] = []
+    """What a project's grid energy cost, by currency: those are not added up. Empty where no price
+    is known, and over all projects."""
     equivalents: list[Equivalent]
     last_run_equivalents: list[Equivalent]
 

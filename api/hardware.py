@@ -1,0 +1,66 @@
+"""Hardware that somebody knows the embodied emissions of, and what runs have of these."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from api import upserts
+from api.tables import HARDWARE
+from carbon import units
+from carbon.analysis.embodied import METHOD, embodied, folded
+from carbon.schema import Footprint, Hardware, HardwareKind, HardwareTerms, RunReport
+from carbon.units import MASS_DECIMALS
+
+
+def put(connection: Connection, kind: HardwareKind, name: str, terms: HardwareTerms) -> bool:
+    """Keep what is known of a model or a host; return whether nothing was."""
+    row = {"kind": kind, "folded": folded(name), "name": name, **terms.model_dump()}
+    return upserts.put(connection, HARDWARE, row)
+
+
+def find(connection: Connection, kind: HardwareKind, name: str) -> Hardware | None:
+    """Return what is known of a model or a host."""
+    row = upserts.find(connection, HARDWARE, kind=kind, folded=folded(name))
+    return None if row is None else _hardware(row)
+
+
+def remove(connection: Connection, kind: HardwareKind, name: str) -> bool:
+    """Forget a model or a host; return whether it was known."""
+    return upserts.remove(connection, HARDWARE, kind=kind, folded=folded(name))
+
+
+def every(connection: Connection) -> list[Hardware]:
+    """Return all hardware, by kind and name."""
+    query = select(HARDWARE).order_by(HARDWARE.c.kind, HARDWARE.c.folded)
+    return [_hardware(row) for row in connection.execute(query).mappings()]
+
+
+def footprint(connection: Connection, report: RunReport) -> Footprint:
+    """Return a run's emissions of operation and its share of the embodied ones.
+
+    SCI's O + M without the division by a functional unit (Software Carbon Intensity Specification,
+    version 1, Green Software Foundation; ISO/IEC 21031:2024).
+    """
+    known = {(each.kind, folded(each.name)): each for each in every(connection)}
+    parts = embodied(report, known)
+    embodied_kg = units.add_known([part.embodied_kg for part in parts], MASS_DECIMALS)
+    total_kg = None
+    is_complete = all(part.embodied_kg is not None for part in parts)
+    if embodied_kg is not None and report.emissions_kg is not None and is_complete:
+        total_kg = round(report.emissions_kg + embodied_kg, MASS_DECIMALS)
+    return Footprint(
+        run_id=report.run_id,
+        operational_kg=report.emissions_kg,
+        operational_method="energy x PUE x the grid's intensity, location-based",
+        operational_source=report.intensity_source,
+        operational_year=report.intensity_year,
+        embodied_kg=embodied_kg,
+        embodied_method=METHOD,
+        embodied=parts,
+        total_kg=total_kg,
+    )
+
+
+def _hardware(row: Mapping[Any, Any]) -> Hardware:
+    return Hardware.model_validate({name: row[name] for name in Hardware.model_fields})

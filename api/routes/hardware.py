@@ -1,0 +1,75 @@
+"""`/v1/hardware`: what making accelerators and hosts emitted."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+
+from api import hardware
+from api.auth import AdministeringAll, Reading
+from api.bodies import TermsBody, described, parsed
+from api.db import Database, writing
+from api.problems import ProblemError, cut
+from carbon.schema import Hardware, HardwareKind, HardwareList, HardwareTerms, Name
+
+router = APIRouter(prefix="/hardware", tags=["hardware"])
+
+HardwareName = Annotated[
+    Name,
+    Path(description="Model of the accelerator as its driver calls it, or name of the host."),
+]
+
+
+@router.get("")
+def list_hardware(_: Reading, database: Database) -> HardwareList:
+    """List the hardware whose embodied emissions are known, by kind and name."""
+    with database.begin() as connection:
+        return HardwareList(items=hardware.every(connection))
+
+
+@router.put(
+    "/{kind}/{name:project}",
+    openapi_extra=described(HardwareTerms),
+    responses={201: {"model": Hardware, "description": "Nothing was known of it."}},
+)
+def put_hardware(
+    response: Response,
+    _: AdministeringAll,
+    kind: HardwareKind,
+    name: HardwareName,
+    body: TermsBody,
+    database: Database,
+) -> Hardware:
+    """Set what making a model of accelerator, or one host, emitted, and how long it will last."""
+    terms = parsed(body, HardwareTerms, "hardware")
+    with writing(database) as connection:
+        if hardware.put(connection, kind, name, terms):
+            response.status_code = 201
+    return Hardware(kind=kind, name=name, **terms.model_dump())
+
+
+@router.get("/{kind}/{name:project}")
+def get_hardware(
+    _: Reading, kind: HardwareKind, name: HardwareName, database: Database
+) -> Hardware:
+    """Read what is known of a model of accelerator or of a host, in whatever case."""
+    with database.begin() as connection:
+        found = hardware.find(connection, kind, name)
+    if found is None:
+        raise _unknown(kind, name)
+    return found
+
+
+@router.delete("/{kind}/{name:project}", status_code=204)
+def delete_hardware(
+    _: AdministeringAll, kind: HardwareKind, name: HardwareName, database: Database
+) -> None:
+    """Forget what was known of a model of accelerator or of a host."""
+    with writing(database) as connection:
+        if not hardware.remove(connection, kind, name):
+            raise _unknown(kind, name)
+
+
+def _unknown(kind: str, name: str) -> ProblemError:
+    return ProblemError(
+        404, f"nothing is known of the {kind} {cut(name)!r}; see /v1/hardware for what is"
+    )

@@ -1,0 +1,122 @@
+"""`/v1/prices` and `/v1/projects/{project}/prices`: what electricity costs from a day on."""
+
+from datetime import date
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from api import prices
+from api.auth import AdministeringAll, Reading
+from api.bodies import TermsBody, described, parsed
+from api.db import Database, writing
+from api.prices import FOR_ALL, DefaultPrice
+from api.problems import ProblemError
+from api.routes.days import ValidFrom
+from api.routes.projects import AdministeredProject, ReadableProject
+from carbon.schema import Price, PriceList, PriceTerms
+
+router = APIRouter(tags=["prices"])
+
+_NEW: dict[int | str, dict[str, Any]] = {
+    201: {"model": Price, "description": "There was none from this day on."}
+}
+
+
+@router.get("/prices")
+def list_prices(_: Reading, database: Database, price: DefaultPrice) -> PriceList:
+    """List the prices for projects without one of their own, the latest first."""
+    with database.begin() as connection:
+        items = prices.prices(connection, FOR_ALL)
+    return PriceList(items=[*items, price] if price else items)
+
+
+@router.put("/prices/{valid_from}", openapi_extra=described(PriceTerms), responses=_NEW)
+def put_price(
+    response: Response,
+    _: AdministeringAll,
+    valid_from: ValidFrom,
+    body: TermsBody,
+    database: Database,
+) -> Price:
+    """Set the price from a day on, until a later one takes its place, where projects have none."""
+    return _put(response, database, FOR_ALL, valid_from, body)
+
+
+@router.get("/prices/{valid_from}")
+def get_price(_: Reading, valid_from: ValidFrom, database: Database) -> Price:
+    """Read the price that was set from a day on."""
+    return _get(database, FOR_ALL, valid_from)
+
+
+@router.delete("/prices/{valid_from}", status_code=204)
+def delete_price(_: AdministeringAll, valid_from: ValidFrom, database: Database) -> None:
+    """Remove the price that was set from a day on."""
+    _delete(database, FOR_ALL, valid_from)
+
+
+@router.get("/projects/{project:project}/prices")
+def list_project_prices(
+    project: ReadableProject, database: Database, price: DefaultPrice
+) -> PriceList:
+    """List a project's own prices, the latest first, and then those for all projects."""
+    with database.begin() as connection:
+        items = prices.prices(connection, project, FOR_ALL)
+    return PriceList(items=[*items, price] if price else items)
+
+
+@router.put(
+    "/projects/{project:project}/prices/{valid_from}",
+    openapi_extra=described(PriceTerms),
+    responses=_NEW,
+)
+def put_project_price(
+    response: Response,
+    project: AdministeredProject,
+    valid_from: ValidFrom,
+    body: TermsBody,
+    database: Database,
+) -> Price:
+    """Set a project's own price from a day on, until a later one of its own takes its place."""
+    return _put(response, database, project, valid_from, body)
+
+
+@router.get("/projects/{project:project}/prices/{valid_from}")
+def get_project_price(project: ReadableProject, valid_from: ValidFrom, database: Database) -> Price:
+    """Read a project's own price that was set from a day on."""
+    return _get(database, project, valid_from)
+
+
+@router.delete("/projects/{project:project}/prices/{valid_from}", status_code=204)
+def delete_project_price(
+    project: AdministeredProject, valid_from: ValidFrom, database: Database
+) -> None:
+    """Remove a project's own price that was set from a day on."""
+    _delete(database, project, valid_from)
+
+
+def _put(
+    response: Response, database: Database, project: str, valid_from: date, body: bytes
+) -> Price:
+    terms = parsed(body, PriceTerms, "price")
+    with writing(database) as connection:
+        if prices.put_price(connection, project, valid_from, terms):
+            response.status_code = 201
+    return Price(project=project or None, valid_from=valid_from, **terms.model_dump())
+
+
+def _get(database: Database, project: str, valid_from: date) -> Price:
+    with database.begin() as connection:
+        found = prices.find_price(connection, project, valid_from)
+    if found is None:
+        raise _unknown(valid_from)
+    return found
+
+
+def _delete(database: Database, project: str, valid_from: date) -> None:
+    with writing(database) as connection:
+        if not prices.remove_price(connection, project, valid_from):
+            raise _unknown(valid_from)
+
+
+def _unknown(valid_from: date) -> ProblemError:
+    return ProblemError(404, f"no price was set from {valid_from} on; list them without the day")

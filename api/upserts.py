@@ -1,0 +1,51 @@
+"""Putting a row by its key, whether or not it is there."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Table, and_, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+# Both databases know the same ON CONFLICT clause, but SQLAlchemy has it in each dialect apart.
+INSERT: dict[str, Callable[[Table], Any]] = {
+    "sqlite": sqlite.insert,
+    "postgresql": postgresql.insert,
+}
+
+
+def put(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Insert a row or change the one with its key; return whether it was not there before."""
+    held = find(
+        connection, table, **{column.name: row[column.name] for column in table.primary_key}
+    )
+    keys = list(table.primary_key)
+    changed = {name: value for name, value in row.items() if name not in table.primary_key}
+    statement = INSERT[connection.dialect.name](table).values(row)
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
+    return held is None
+
+
+def add(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Insert a row unless there is one with its key; return whether it was inserted.
+
+    Of two transactions that do so at once, one waits for the other.
+    """
+    statement = INSERT[connection.dialect.name](table).values(row)
+    inserted = connection.execute(statement.on_conflict_do_nothing())
+    return inserted.rowcount == 1
+
+
+def find(connection: Connection, table: Table, **key: Any) -> dict[str, Any] | None:
+    """Return the row with a key, None if there is none."""
+    query = select(table).where(_is(table, key))
+    row = connection.execute(query).mappings().first()
+    return None if row is None else dict(row)
+
+
+def remove(connection: Connection, table: Table, **key: Any) -> bool:
+    """Remove the row with a key; return whether there was one."""
+    return connection.execute(delete(table).where(_is(table, key))).rowcount == 1
+
+
+def _is(table: Table, row: Mapping[str, Any]) -> Any:
+    return and_(*(column == row[column.name] for column in table.primary_key))
