@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from carbon import processes
+from carbon import budget_commands, processes
 from carbon.errors import CarbonError, CommandError, UsageError
 from carbon.factor_commands import factors_app
 from carbon.settings import DEFAULT_PORT, DEFAULT_UI_PORT, MOST_WORKERS, Settings, load
@@ -27,6 +27,7 @@ database_app = typer.Typer(help="Look after the ledger.", no_args_is_help=True)
 app.add_typer(database_app, name="db")
 keys_app = typer.Typer(help="Say who may use the ledger's API.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+app.add_typer(budget_commands.app, name="budgets")
 app.add_typer(factors_app, name="factors")
 console = Console(highlight=False, soft_wrap=True)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from types import TracebackType
-from typing import Any, Self, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, Unpack
 from uuid import UUID
 
 import httpx
@@ -36,6 +36,9 @@ from carbon.schema import (
     Tradeoff,
 )
 from carbon.settings import Settings
+
+if TYPE_CHECKING:
+    from carbon.accounting import Accounting
 
 T = TypeVar("T")
 P = TypeVar("P", RunPage, ProjectPage, StudyPage, AuditPage)
@@ -178,18 +181,18 @@ class Client:
 
     def studies(self, project: str) -> list[StudyTotals]:
         """Read the totals of a project's studies, the most recently used first."""
-        pages = self._pages(StudyPage, f"/v1/projects/{_quote(project)}/studies", {})
+        pages = self._pages(StudyPage, f"/v1/projects/{quoted(project)}/studies", {})
         return [line for page in pages for line in page.items]
 
     def summary(self, project: str | None = None) -> Summary:
         """Read the summary of a project, or of everything."""
         if project is None:
             return self._call(Summary, "GET", "/v1/summary")
-        return self._call(Summary, "GET", f"/v1/projects/{_quote(project)}/summary")
+        return self._call(Summary, "GET", f"/v1/projects/{quoted(project)}/summary")
 
     def tradeoff(self, project: str) -> Tradeoff:
         """Read what each speedup of a project's studies cost in energy."""
-        return self._call(Tradeoff, "GET", f"/v1/projects/{_quote(project)}/tradeoff")
+        return self._call(Tradeoff, "GET", f"/v1/projects/{quoted(project)}/tradeoff")
 
     def correct(self, run_id: UUID, correction: Correction) -> RunFields:
         """Correct fields of a run for good; return the run as it is then."""
@@ -240,6 +243,13 @@ class Client:
             {name: sum(getattr(part, name) for part in done) for name in added}
         )
 
+    @property
+    def accounting(self) -> "Accounting":
+        """Budgets, prices, what-if and footprints, over this connection."""
+        from carbon.accounting import Accounting
+
+        return Accounting(self._call)
+
     def is_healthy(self) -> bool:
         """Tell whether the API answers."""
         try:
@@ -276,7 +286,8 @@ class Client:
         if response.is_success:
             try:
                 with at_work():
-                    return TypeAdapter(shape).validate_json(response.content)
+                    # An answer without content is None.
+                    return TypeAdapter(shape).validate_json(response.content or b"null")
             except ValidationError as error:
                 raise ApiUnreachableError(
                     f"{self._base_url}{path} did not answer as a ledger does; is CARBON_API_URL "
@@ -320,7 +331,8 @@ def _given(parameters: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _quote(segment: str) -> str:
+def quoted(segment: str) -> str:
+    """Return a name as one segment of a path."""
     from urllib.parse import quote
 
     return quote(segment, safe="")
