@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import pairwise
 from urllib.parse import quote, urlencode
 
@@ -10,13 +11,14 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from carbon.client import Client
-from carbon.schema import Totals
+from carbon.schema import BudgetTerms, PriceTerms, Totals
 from tests.fixtures.api import LiveApi, serving
 from tests.fixtures.browser import Watch, open_page, settled, showing
-from tests.reports import ODD_NAME, ODD_RUN, other_projects, recorded_run, scaling_study
+from tests.reports import ODD_NAME, ODD_RUN, START, other_projects, recorded_run, scaling_study
 from ui import data, wording
 
 MANY = data.RUNS_AT_MOST + 5
+DAY = timedelta(days=1)
 PHONE = {"width": 390, "height": 844}
 
 
@@ -38,6 +40,12 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
     with serving(tmp_path_factory.mktemp("ledger")) as api, Client(api.settings) as client:
         for report in (*scaling_study(), *other_projects(MANY), recorded_run()):
             client.put_run(report)
+        days = {"period": "dates", "from_day": START.date(), "until_day": START.date() + DAY}
+        for project, name, limit in (("scaling", "a-month", 0.5), (ODD_NAME, "b" * 100, 1e6)):
+            terms = {"quantity": "energy_kwh", "limit": limit} | days
+            client.accounting.put_budget(project, name, BudgetTerms.model_validate(terms))
+        price = PriceTerms(price_per_kwh=0.5, currency="EUR")
+        client.accounting.put_price(START.date(), price, "scaling")
         with showing(api.url) as url:
             yield Ledger(url, client)
 
@@ -121,6 +129,24 @@ def test_a_project_shows_what_the_api_says(ledger: Ledger, page: Page) -> None:
         expect(row).to_contain_text(wording.intensity(place.intensity_g_per_kwh))
         if place.intensity_year:
             expect(row).to_contain_text(str(place.intensity_year))
+
+
+def test_a_project_shows_its_budgets_and_what_it_cost(ledger: Ledger, page: Page) -> None:
+    (budget,) = ledger.client.accounting.budgets("scaling", on=START.date())
+    assert budget.spent is not None
+    open_page(page, ledger.view(project="scaling"))
+    row = page.locator("[data-table=budgets] tbody tr")
+    expect(row).to_contain_text("a-month")
+    expect(row).to_contain_text(wording.energy(budget.spent))
+    expect(row).to_contain_text(wording.percent(budget.share))
+    expect(row.locator(".cl-status")).to_have_text("crossed")
+    (cost,) = ledger.client.summary("scaling").costs
+    expect(page.locator(".st-key-totals")).to_contain_text(
+        f"{wording.money(cost.cost, 'EUR')} for electricity, with PUE"
+    )
+    open_page(page, ledger.view(project="unmeasured"))
+    expect(page.locator(".cl-project")).to_have_text("unmeasured")
+    expect(page.locator("[data-table=budgets]")).to_have_count(0)
 
 
 def test_a_run_shows_its_bands_and_the_part_above_idle(ledger: Ledger, page: Page) -> None:

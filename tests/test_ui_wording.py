@@ -175,6 +175,16 @@ def test_a_duration_with_spread(mean_s: float, stdev_s: float | None, text: str)
     assert wording.duration_with_spread(mean_s, stdev_s) == text
 
 
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [(0.0, "0 EUR"), (0.1, "0.10 EUR"), (12.5, "12.50 EUR"), (1234.5, "1,234 EUR")],
+)
+def test_money_is_written_with_its_currency(amount: float, text: str) -> None:
+    assert wording.money(amount, "EUR") == text
+    assert wording.money(0.00321, "EUR") == "0.00321 EUR"
+    assert wording.money_with_spread(118.472, 2.07, "EUR") == "118.47 ± 2.1 EUR"
+
+
 def test_a_moment_is_in_utc_whatever_its_zone() -> None:
     moment = datetime(2026, 3, 1, 1, 30, tzinfo=timezone(timedelta(hours=2)))
     assert wording.moment(moment) == "28 Feb 2026, 23:30 UTC"

@@ -10,6 +10,7 @@ import streamlit as st
 from carbon import settings
 from carbon.client import Client
 from carbon.schema import (
+    Budget,
     GridFactor,
     ProjectTotals,
     RunFields,
@@ -44,6 +45,12 @@ def projects() -> list[ProjectTotals]:
 def summary(project: str | None = None) -> Summary:
     """The summary of a project, or of everything."""
     return client().summary(project)
+
+
+@st.cache_data(ttl=FRESH_S, show_spinner=False)
+def budgets(project: str) -> list[Budget]:
+    """How a project's budgets stand in the periods of today."""
+    return client().accounting.budgets(project)
 
 
 @st.cache_data(ttl=FRESH_S, show_spinner=False)

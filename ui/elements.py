@@ -163,9 +163,9 @@ def link(raw: str, **query: str) -> Markup:
     return Markup(f'<a href="?{escape(urlencode(query))}">{escape(raw)}</a>')
 
 
-def status(name: str) -> Markup:
-    """Make a run's status: a sign whose shape tells it as well as its colour, and the word."""
-    return Markup(f'<span class="cl-status cl-status-{escape(name)}">{escape(name)}</span>')
+def status(name: str, said: str = "") -> Markup:
+    """Make a status: a sign whose shape tells it as well as its colour, and its name or words."""
+    return Markup(f'<span class="cl-status cl-status-{escape(name)}">{escape(said or name)}</span>')
 
 
 def status_key(names: Iterable[str], others: str) -> Markup:

@@ -5,7 +5,7 @@ Nothing here invents precision or hides a small value behind "0.0".
 
 import math
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from carbon.countries import country_name
 
@@ -48,6 +48,16 @@ def energy(energy_kwh: float | None) -> str:
 def mass(mass_kg: float | None) -> str:
     """Write a mass given in kg in the unit that fits it, from µg to kt."""
     return _in_unit(mass_kg, _MASS_UNITS)
+
+
+def money(amount: float, currency: str) -> str:
+    """Write an amount of money with its currency's code: "12.50 EUR"."""
+    return f"{_money(amount)} {currency}"
+
+
+def money_with_spread(amount: float, stdev: float, currency: str) -> str:
+    """Write an amount of money with its standard deviation: "118.47 ± 2.1 EUR"."""
+    return f"{_money(amount)} ± {_spread(stdev)} {currency}"
 
 
 def energy_unit(energies_kwh: list[float]) -> tuple[float, str]:
@@ -176,6 +186,11 @@ def moment(instant: datetime | None) -> str:
     return f"{utc.day} {utc:%b %Y, %H:%M} UTC"
 
 
+def day(date: date) -> str:
+    """Write a day: "1 Mar 2026"."""
+    return f"{date.day} {date:%b %Y}"
+
+
 def count(n: int, noun: str, plural: str | None = None) -> str:
     """Write a count with its noun: "1 run", "2 runs", "1,234 runs"."""
     return f"{n:,} {noun if n == 1 else plural or noun + 's'}"
@@ -203,6 +218,10 @@ def method(name: str | None) -> str:
 def configuration(strategy: str | None, workers: int) -> str:
     """Write a training configuration: "ddp × 2"."""
     return f"{strategy or 'no strategy'} × {workers}"
+
+
+def _money(amount: float) -> str:
+    return f"{amount:,.2f}" if 0.1 <= abs(amount) < 1000 else number(amount)
 
 
 def _spread(stdev: float) -> str:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from carbon.schema import RunFields, Summary
 from ui import data, elements, frames, refresh, wording
-from ui.pages import equivalents, history, places, run, speedup, totals
+from ui.pages import budgets, equivalents, history, places, run, speedup, totals
 
 
 def render(project: str) -> None:
@@ -24,6 +24,11 @@ def render(project: str) -> None:
             is_running=is_running,
         )
         equivalents.show_sources(summary.equivalents)
+        refresh.following(
+            lambda: _budgets(project),
+            totals.standing(summary),
+            is_running=is_running,
+        )
         speedup.render(data.tradeoff(project))
         runs = data.newest_runs(summary)
         if runs:
@@ -57,6 +62,11 @@ def _totals(summary: Summary) -> str:
         totals.show_running(summary)
     equivalents.show(summary, beside_last_run=True)
     return totals.standing(summary)
+
+
+def _budgets(project: str) -> str:
+    budgets.render(data.budgets(project))
+    return totals.standing(data.summary(project))
 
 
 def _history(summary: Summary) -> str:

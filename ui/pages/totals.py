@@ -12,7 +12,7 @@ ONE_STDEV = "one standard deviation"
 NO_PLACE = "unknown, as no run says where it ran: set CARBON_COUNTRY_ISO_CODE"
 
 
-def total_figures(totals: Totals) -> list[Figure]:
+def total_figures(totals: Summary) -> list[Figure]:
     """Make the figures over many runs: energy, CO2-equivalent, time."""
     return [
         Figure(
@@ -24,6 +24,7 @@ def total_figures(totals: Totals) -> list[Figure]:
                 *_energy_band(totals.energy_kwh, totals.energy_uncertainty),
                 *_shares(totals),
                 *_above_idle(totals.energy_kwh, _idle_of_all(totals)),
+                *_costs(totals),
                 *_missing(totals.runs, totals.runs_without_energy),
                 *(["nothing was measured"] if totals.energy_kwh is None else []),
             ],
@@ -211,6 +212,16 @@ def _shares(run: Totals | RunFields) -> list[str]:
         for name, part in parts.items()
     ]
     return [", ".join(shares)]
+
+
+def _costs(summary: Summary) -> list[str]:
+    notes = []
+    for each in summary.costs:
+        note = f"{wording.money(each.cost, each.currency)} for electricity, with PUE"
+        if each.runs < summary.runs:
+            note += f"; of {each.runs:,} of {wording.count(summary.runs, 'run')}"
+        notes.append(note)
+    return notes
 
 
 def _so_far(run: RunFields) -> list[str]:
