@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from itertools import chain
+from typing import Any
 
 from fastapi import Response
 from fastapi.responses import StreamingResponse
@@ -15,6 +16,16 @@ MEDIA_TYPES = {
     "csv": "text/csv",
     "parquet": "application/vnd.apache.parquet",
 }
+
+NAMED: dict[str, Any] = {"enum": [*MEDIA_TYPES]}
+"""What `?format=` can be, for the schema: what it cannot is answered with 406 and not with 422."""
+
+
+def listed_of(names: Iterable[str], most: int | None = None) -> str:
+    """Return the pattern of a text that lists some of these names, separated by commas."""
+    one = f"({'|'.join(names)})"
+    more = "*" if most is None else f"{{0,{most - 1}}}"
+    return f"^{one}(,{one}){more}$"
 
 
 def chosen(named: str | None, accept: str | None, offered: Iterable[str]) -> str:

@@ -28,7 +28,7 @@ from pydantic import (
 from carbon.countries import is_country
 from carbon.currencies import is_currency
 from carbon.errors import SettingsError, UnknownPlaceError
-from carbon.schema import SERIES_NAMES, SeriesName
+from carbon.schema import SERIES_NAMES, Name, SeriesName
 from carbon.units import PRICE_DECIMALS
 
 DEFAULT_PORT = 8787
@@ -98,7 +98,7 @@ class Settings(BaseModel):
     """SQLAlchemy URL of the ledger, for the server. May hold a password, so `repr` lacks it."""
     country_iso_code: Annotated[str, StringConstraints(to_upper=True)] | None = None
     """ISO 3166-1 alpha-3. Unset means unknown: emissions are then unknown too, never guessed."""
-    region: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    region: Name | None = None
     """A region of that country with a factor of its own: a US state, a Nordic bidding zone ..."""
     pue: Annotated[float, Field(ge=1, le=10, allow_inf_nan=False)] = 1.0
     """Power usage effectiveness of the building, ISO/IEC 30134-2; 1.0 is no overhead."""

@@ -1,15 +1,18 @@
 """Bodies that are refused: each with its own message, nothing of it stored."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from api.bodies import MAX_BODY_BYTES
+from api.app import create_app
+from api.bodies import MAX_BATCH_BYTES, MAX_BODY_BYTES
 from carbon.schema import SCHEMA_VERSION, Problem
 from tests.factories import make_report, run_id_at
+from tests.fixtures.ledgers import Ledgers
 
 REPORT = make_report(gpu_energy_kwh=0.5, metrics={"loss": 0.5})
 PATH = f"/v1/runs/{REPORT.run_id}"
@@ -29,6 +32,13 @@ def body_with(changes: dict[str, Any]) -> bytes:
         else:
             place[last] = value
     return json.dumps(document).encode()
+
+
+@pytest.fixture(scope="module")
+def empty(module_ledgers: Ledgers) -> Iterator[TestClient]:
+    """A client of the API on a ledger in which there is nothing and never will be."""
+    with TestClient(create_app(module_ledgers.settings())) as client:
+        yield client
 
 
 def refusal(client: TestClient, body: bytes, status: int) -> Problem:
@@ -51,6 +61,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"energy_kwh": "much"}, "energy_kwh", "valid number, unable to parse string as a number"),
     ({"energy_kwh": 0.6}, "report", "energy_kwh is 0.6, but its components add up to 0.503"),
     ({"emissions_kg": 9.0}, "report", "emissions_kg is 9.0, but energy_kwh x pue x intensity"),
+    ({"ended_at": "2026-02-30T00:00:00Z"}, "ended_at", "valid datetime"),
+    ({"ended_at": "9999-12-31T00:00:00Z"}, "ended_at", "more than a day in the future; set"),
     ({"ended_at": "2026-03-01T11:59:59Z"}, "report", "ended_at 2026-03-01T11:59:59+00:00 is befor"),
     ({"started_at": "2026-03-01T12:00:00"}, "started_at", "should have timezone info"),
     ({"started_at": "yesterday"}, "started_at", "valid datetime"),
@@ -70,6 +82,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"project": "nul\0"}, "project", "must not contain the NUL character"),
     ({"project": ".."}, "project", "'..' cannot be the name of a project"),
     ({"project": ...}, "project", "Field required"),
+    ({"tags": {"nul\0": "a"}}, "tags.nul\0.[key]", "must not contain the NUL character"),
+    ({"config": json.loads("[" * 150 + "]" * 150)}, "config", "should be an object"),
     ({"pue": 0.9}, "pue", "greater than or equal to 1, got 0.9"),
     ({"world_size": 0}, "world_size", "greater than or equal to 1, got 0"),
     ({"seq": -1}, "seq", "greater than or equal to 0, got -1"),
@@ -104,9 +118,9 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ids=[f"{number} {field}" for number, (_, field, _) in enumerate(REFUSED)],
 )
 def test_a_bad_field_is_named_with_what_is_wrong(
-    api_client: TestClient, changes: dict[str, Any], field: str, message: str
+    empty: TestClient, changes: dict[str, Any], field: str, message: str
 ) -> None:
-    problem = refusal(api_client, body_with(changes), 422)
+    problem = refusal(empty, body_with(changes), 422)
     assert problem.title == "Unprocessable Entity"
     assert field in [error["field"] for error in problem.errors]
     said = next(error["message"] for error in problem.errors if error["field"] == field)
@@ -114,14 +128,14 @@ def test_a_bad_field_is_named_with_what_is_wrong(
     assert problem.errors[0]["field"] in problem.detail
 
 
-def test_a_newer_version_is_said_first_whatever_else_is_unknown(api_client: TestClient) -> None:
+def test_a_newer_version_is_said_first_whatever_else_is_unknown(empty: TestClient) -> None:
     newer = {
         "aaa": 1,
         "energy_kwh": -1,
         "schema_version": SCHEMA_VERSION + 1,
         "nodes.0.colour": "green",
     }
-    problem = refusal(api_client, body_with(newer), 422)
+    problem = refusal(empty, body_with(newer), 422)
     assert problem.detail.startswith(
         f"schema_version: this report has schema version {SCHEMA_VERSION + 1}, newer than "
     )
@@ -129,15 +143,15 @@ def test_a_newer_version_is_said_first_whatever_else_is_unknown(api_client: Test
     assert {"aaa", "energy_kwh", "nodes.0.colour"} < {each["field"] for each in problem.errors}
 
 
-def test_many_errors_are_counted_but_not_all_listed(api_client: TestClient) -> None:
+def test_many_errors_are_counted_but_not_all_listed(empty: TestClient) -> None:
     epochs = [{"index": -1, "duration_s": -1}] * 5000
-    problem = refusal(api_client, body_with({"epochs": epochs}), 422)
+    problem = refusal(empty, body_with({"epochs": epochs}), 422)
     assert len(problem.errors) == 20
     assert problem.detail.endswith("(and 9999 more)")
 
 
-def test_long_names_of_unknown_fields_are_cut(api_client: TestClient) -> None:
-    problem = refusal(api_client, body_with({"k" * 10_000_000: 1}), 422)
+def test_long_names_of_unknown_fields_are_cut(empty: TestClient) -> None:
+    problem = refusal(empty, body_with({"k" * 10_000_000: 1}), 422)
     assert problem.errors[0]["field"] == "k" * 197 + "..."
 
 
@@ -148,21 +162,24 @@ MALFORMED: list[tuple[bytes, str]] = [
     (REPORT.model_dump_json().encode() + b"}", "trailing characters"),
     (b'{"project": "\xff\xfe"}', "invalid unicode code point"),
     (b'{"project": "\\ud800"}', "unexpected end of hex escape"),
+    (b'{"project": "\\ud800\\ud800"}', "lone leading surrogate"),
+    (REPORT.model_dump_json().encode("utf-16"), "expected value at line 1 column 1"),
+    ('{"project": "ärger"}'.encode("latin-1"), "invalid unicode code point"),
     (b"[" * 100_000, "recursion limit exceeded"),
     (b"\x1f\x8b\x08\x00", "expected value"),
 ]
 
 
 @pytest.mark.parametrize(("body", "reason"), MALFORMED, ids=lambda case: repr(case)[:30])
-def test_what_is_not_json_is_told_where(api_client: TestClient, body: bytes, reason: str) -> None:
-    problem = refusal(api_client, body, 400)
+def test_what_is_not_json_is_told_where(empty: TestClient, body: bytes, reason: str) -> None:
+    problem = refusal(empty, body, 400)
     assert problem.detail.startswith("the body is not JSON: ")
     assert reason in problem.detail
 
 
 @pytest.mark.parametrize("body", [b"[]", b'"run"', b"5", b"null", b"true"])
-def test_json_that_is_no_object_is_no_report(api_client: TestClient, body: bytes) -> None:
-    problem = refusal(api_client, body, 422)
+def test_json_that_is_no_object_is_no_report(empty: TestClient, body: bytes) -> None:
+    problem = refusal(empty, body, 422)
     assert problem.errors[0]["field"] == "report"
     assert "an object" in problem.detail
 
@@ -174,9 +191,25 @@ def test_a_metric_that_is_not_a_number_is_stored_as_unknown(api_client: TestClie
     assert api_client.get(PATH).json()["metrics"] == {"loss": None, "best": None}
 
 
-def test_a_body_too_large_is_refused_before_it_is_parsed(api_client: TestClient) -> None:
-    problem = refusal(api_client, b" " * (MAX_BODY_BYTES + 1), 413)
-    assert problem.detail.startswith("the body is larger than 16 MiB")
+@pytest.mark.parametrize("is_length_known", [True, False])
+@pytest.mark.parametrize(
+    ("method", "path", "most"),
+    [("PUT", PATH, MAX_BODY_BYTES), ("POST", "/v1/runs/batch", MAX_BATCH_BYTES)],
+    ids=["one", "batch"],
+)
+def test_a_hundred_megabytes_are_refused_before_they_are_parsed(
+    empty: TestClient, method: str, path: str, most: int, is_length_known: bool
+) -> None:
+    """By the announced length, or once more came than there may be."""
+    body = b'{"project":"' + b"x" * 100_000_000 + b'"}'
+    answer = empty.request(method, path, content=body if is_length_known else iter([body]))
+    assert answer.status_code == 413
+    problem = Problem.model_validate_json(answer.content)
+    assert problem.detail.startswith(f"the body is larger than {most // 1024**2} MiB")
+
+
+def test_a_body_one_byte_too_large_is_refused(empty: TestClient) -> None:
+    refusal(empty, b" " * (MAX_BODY_BYTES + 1), 413)
 
 
 def test_a_body_of_the_largest_size_is_taken(api_client: TestClient) -> None:

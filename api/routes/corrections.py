@@ -18,7 +18,7 @@ from carbon.schema import AuditPage, Correction, Costing, Reason, RunFields
 router = APIRouter(prefix="/runs", tags=["runs"])
 
 
-@router.patch("/{run_id}", openapi_extra=described(Correction))
+@router.patch("/{run_id:run}", openapi_extra=described(Correction))
 def correct_run(
     access: Administering, run_id: UUID, body: Body, database: Database, actor: Actor
 ) -> RunFields:
@@ -39,7 +39,7 @@ class DeletionQuery(BaseModel, extra="forbid"):
     reason: Reason | None = None
 
 
-@router.delete("/{run_id}", status_code=204)
+@router.delete("/{run_id:run}", status_code=204)
 def delete_run(
     access: Administering,
     run_id: UUID,
@@ -56,7 +56,7 @@ def delete_run(
         corrections.delete(connection, access, run_id, actor, query.reason)
 
 
-@router.get("/{run_id}/audit")
+@router.get("/{run_id:run}/audit")
 def run_audit(
     access: Reading, run_id: UUID, database: Database, query: Annotated[PageQuery, Query()]
 ) -> AuditPage:
@@ -65,7 +65,7 @@ def run_audit(
         return audit.page(connection, access, Asked(run_id=run_id), query.limit, query.cursor)
 
 
-@router.get("/{run_id}/costings")
+@router.get("/{run_id:run}/costings")
 def run_costings(access: Reading, run_id: UUID, database: Database) -> list[Costing]:
     """List the figures that the run's emissions have and had, newest first."""
     with database.begin() as connection:

@@ -11,7 +11,7 @@ from api.bodies import BatchBody, Body, report_in, reports_in
 from api.ingest import Ingest
 from api.metrics import ServiceMetrics
 from api.problems import ProblemError
-from carbon.schema import Accepted, BatchAnswer, BatchResult, RunReport
+from carbon.schema import MAX_BATCH, Accepted, BatchAnswer, BatchResult, RunReport
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -30,10 +30,13 @@ def _body_of(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 _REPORT: dict[str, Any] = {"$ref": "#/components/schemas/RunReport"}
+# An item that is no report is refused by itself, and the batch is not.
+_ITEM = {"anyOf": [_REPORT, {}], "description": "A report; what is none is refused alone."}
 _BATCH: dict[str, Any] = {
     "type": "object",
-    "properties": {"items": {"type": "array", "items": _REPORT}},
+    "properties": {"items": {"type": "array", "items": _ITEM, "maxItems": MAX_BATCH}},
     "required": ["items"],
+    "additionalProperties": False,
 }
 
 
@@ -78,7 +81,7 @@ def _refusal(run_id: UUID | None, problem: ProblemError) -> BatchResult:
 
 
 @router.put(
-    "/{run_id}",
+    "/{run_id:run}",
     openapi_extra=_body_of(_REPORT),
     responses={201: {"model": Accepted, "description": "The run is new."}},
 )

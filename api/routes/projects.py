@@ -5,7 +5,6 @@ from typing import Annotated, TypeVar
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 from pydantic_core import to_json
-from starlette.convertors import Convertor, register_url_convertor
 
 from api import cursors, runs, summaries
 from api.auth import Administering, Reading
@@ -21,24 +20,6 @@ T = TypeVar("T", bound=Totals)
 
 router = APIRouter(prefix="/projects", tags=["projects"])
 
-
-class _ProjectConvertor(Convertor[str]):
-    """A project's name in a path: anything, slashes and line breaks too.
-
-    The server decodes %2F before it routes, so the name ends at the last suffix, not at a slash:
-    a project named "a/summary" has its summary at /v1/projects/a%2Fsummary/summary.
-    """
-
-    regex = "(?s:.+)"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
-
-
-register_url_convertor("project", _ProjectConvertor())
 
 ProjectName = Annotated[Name, Path(description="Percent-encoded; a slash is %2F.")]
 

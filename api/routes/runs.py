@@ -13,12 +13,12 @@ from api.auth import Reading
 from api.db import Database
 from api.etags import etag_of, is_held, tagged, tagged_with, unchanged
 from api.filters import RunFilters
-from api.formats import MEDIA_TYPES, chosen, streamed
+from api.formats import MEDIA_TYPES, NAMED, chosen, listed_of, streamed
 from api.listing import FIELDS, Listing, Order, chunks, page
 from api.problems import ProblemError
 from api.settling import settle
 from api.tabular import columns_of
-from carbon.schema import EpochReport, RunFields, RunPage, RunReport
+from carbon.schema import EpochReport, RunFields, RunReport
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -27,6 +27,29 @@ _FORMS: dict[int | str, dict[str, Any]] = {
 }
 
 _PAGE_LENGTH = 100
+
+# A page has the fields of a run that were asked for: `RunPage`, where they are all.
+_PAGE: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "items": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    name: {"$ref": f"#/components/schemas/RunFields/properties/{name}"}
+                    for name in FIELDS
+                },
+                "additionalProperties": False,
+            },
+        },
+        "next_cursor": {"type": ["string", "null"]},
+    },
+    "required": ["items", "next_cursor"],
+}
+_LISTS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {**_FORMS[200]["content"], MEDIA_TYPES["json"]: {"schema": _PAGE}}}
+}
 
 
 _Sort = Literal[
@@ -60,7 +83,10 @@ class RunQuery(RunFilters):
     fields: Annotated[
         str,
         AfterValidator(_known_fields),
-        Field(description="The fields wanted, separated by commas; all where it is left out."),
+        Field(
+            description="The fields wanted, separated by commas; all where it is left out.",
+            json_schema_extra={"pattern": listed_of(FIELDS)},
+        ),
     ] = ",".join(FIELDS)
     limit: Annotated[
         int | None,
@@ -68,7 +94,10 @@ class RunQuery(RunFilters):
     ] = None
     cursor: Annotated[str | None, Field(description="`next_cursor` of the page before.")] = None
     format: Annotated[
-        str | None, Field(description="json, csv, parquet or jsonl; wins over `Accept`.")
+        str | None,
+        Field(
+            description="json, csv, parquet or jsonl; wins over `Accept`.", json_schema_extra=NAMED
+        ),
     ] = None
 
     def listing(self, access: Access) -> Listing:
@@ -77,7 +106,7 @@ class RunQuery(RunFilters):
         return Listing(self, access, order)
 
 
-@router.get("", response_model=RunPage, responses=_FORMS)
+@router.get("", response_model=None, responses=_LISTS)
 def list_runs(
     request: Request, access: Reading, database: Database, query: Annotated[RunQuery, Query()]
 ) -> Response:
@@ -114,7 +143,7 @@ class ReportQuery(BaseModel, extra="forbid"):
     ] = "current"
 
 
-@router.get("/{run_id}", response_model=RunReport)
+@router.get("/{run_id:run}", response_model=RunReport)
 def get_run(
     request: Request,
     access: Reading,
@@ -152,11 +181,14 @@ class EpochQuery(BaseModel, extra="forbid"):
     """In which form the epochs are asked for."""
 
     format: Annotated[
-        str | None, Field(description="json, csv, parquet or jsonl; wins over `Accept`.")
+        str | None,
+        Field(
+            description="json, csv, parquet or jsonl; wins over `Accept`.", json_schema_extra=NAMED
+        ),
     ] = None
 
 
-@router.get("/{run_id}/epochs", response_model=list[EpochReport], responses=_FORMS)
+@router.get("/{run_id:run}/epochs", response_model=list[EpochReport], responses=_FORMS)
 def get_epochs(
     request: Request,
     access: Reading,

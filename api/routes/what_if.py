@@ -64,7 +64,7 @@ class RunWhatIfQuery(WhatIfQuery):
         return super().terms()
 
 
-@router.get("/runs/{run_id}/what-if")
+@router.get("/runs/{run_id:run}/what-if")
 def run_what_if(
     access: Reading,
     run_id: UUID,
@@ -76,7 +76,7 @@ def run_what_if(
     return _of_run(database, access, run_id, query.terms(), price)
 
 
-@router.post("/runs/{run_id}/what-if", openapi_extra=described(WhatIfTerms))
+@router.post("/runs/{run_id:run}/what-if", openapi_extra=described(WhatIfTerms))
 def run_what_if_by_hour(
     access: Reading, run_id: UUID, body: TermsBody, database: Database, price: DefaultPrice
 ) -> WhatIf:
@@ -106,7 +106,7 @@ def project_what_if(
     return found
 
 
-@router.get("/runs/{run_id}/footprint")
+@router.get("/runs/{run_id:run}/footprint")
 def run_footprint(access: Reading, run_id: UUID, database: Database) -> Footprint:
     """Tell a run's emissions of operation and its share of those of its hardware's making."""
     with database.begin() as connection:

@@ -63,25 +63,57 @@ def _country_exists(code: str) -> str:
     return code
 
 
+def _fits_a_key(most_bytes: int) -> AfterValidator:
+    """Refuse what PostgreSQL cannot hold in an index; several of these are one key of a sum there.
+
+    An entry has at most 2,704 bytes (https://www.postgresql.org/docs/current/btree.html).
+    """
+
+    def check(value: str) -> str:
+        if len(value) * 4 > most_bytes and len(value.encode()) > most_bytes:
+            raise ValueError(
+                f"has {len(value.encode())} bytes in UTF-8, more than the {most_bytes} that can be "
+                "stored; shorten it"
+            )
+        return value
+
+    return AfterValidator(check)
+
+
 def _is_uuid7(value: UUID) -> UUID:
     if value.version != 7:
         raise ValueError(f"must be a UUID of version 7 (RFC 9562), got version {value.version}")
     return value
 
 
+# What a validator checks is said in the JSON schema too, as far as that can.
+_WITHOUT_NUL = Field(json_schema_extra={"pattern": r"^[^\u0000]*$"})
+_NOT_BLANK = Field(json_schema_extra={"pattern": r"^[^\u0000]*[^\s\u0000][^\u0000]*$"})
+_UUID7 = Field(
+    json_schema_extra={
+        "pattern": "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-7[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-"
+        "[0-9a-fA-F]{12}$"
+    }
+)
+
 Utc = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-RunId = Annotated[UUID, AfterValidator(_is_uuid7)]
-Text = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_without_nul)]
+RunId = Annotated[UUID, AfterValidator(_is_uuid7), _UUID7]
+Text = Annotated[
+    str, StringConstraints(max_length=1000), AfterValidator(_without_nul), _WITHOUT_NUL
+]
 Name = Annotated[
     str,
     StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
     AfterValidator(_without_nul),
+    _fits_a_key(600),
+    _NOT_BLANK,
 ]
 Reason = Annotated[
     str,
     StringConstraints(min_length=1, max_length=1000, strip_whitespace=True),
     AfterValidator(_without_nul),
 ]
+Source = Annotated[Text, _fits_a_key(1000)]
 # A run of 9 GWh is the largest that a 64-bit count of 1e-12 kWh holds.
 EnergyKwh = Annotated[
     float, Field(ge=0, le=9e6, allow_inf_nan=False), AfterValidator(_round_energy)

@@ -24,6 +24,7 @@ from carbon.schema.fields import (
     Pue,
     RunId,
     Seconds,
+    Source,
     Status,
     Strategy,
     Text,
@@ -145,7 +146,7 @@ class Place(Wire):
     country_iso_code: CountryCode | None = None
     region: Name | None = None
     intensity_g_per_kwh: Intensity | None = None
-    intensity_source: Text | None = None
+    intensity_source: Source | None = None
     intensity_year: Year | None = None
     factor_table: Name | None = None
     """The version of the factor table that the intensity was taken from; None where it is of none
