@@ -50,6 +50,7 @@ def merge(parts: Sequence[Part], seq: int = 0, series: Sequence[PartSeries] = ()
     lead = current[0]
     descriptions = [p.described for p in [*current, *launchers] if p.described]
     committed = next((p.committed for p in [*current, *launchers] if p.committed), None)
+    named = (p.run_by.user for p in [*current, *launchers] if p.run_by and p.run_by.user)
     started_at = min(p.started_at for p in parts)
     ended_at = max(p.started_at + timedelta(seconds=p.duration_s) for p in parts)
     status = _status(current, launchers)
@@ -88,6 +89,7 @@ def merge(parts: Sequence[Part], seq: int = 0, series: Sequence[PartSeries] = ()
             ),
             "metrics": _last_metrics(current),
             "software": {k: v for d in reversed(descriptions) for k, v in d.software.items()},
+            "user": next(named, None),
             "git_commit": committed.git_commit if committed else None,
             "nodes": nodes,
             "epochs": _epochs(ranks, launchers),

@@ -60,6 +60,14 @@ class Committed:
 
 
 @dataclass(frozen=True)
+class RunBy:
+    """Who runs it, found out in the background too; None where nobody is to be named or known."""
+
+    kind: ClassVar[str] = "run_by"
+    user: str | None
+
+
+@dataclass(frozen=True)
 class Metered:
     """A meter this part reads. `key` names it in `Sampled`; `uuid` is None for the host's own."""
 
@@ -145,6 +153,7 @@ Event = (
     Started
     | Described
     | Committed
+    | RunBy
     | Metered
     | Sampled
     | EpochBegan
@@ -184,6 +193,7 @@ class Part:
     started: Started
     described: Described | None = None
     committed: Committed | None = None
+    run_by: RunBy | None = None
     meters: dict[str, Metered] = field(default_factory=dict)
     sampled: Sampled = field(default_factory=lambda: Sampled(0.0, {}, {}, {}))
     epochs: dict[int, EpochEnded] = field(default_factory=dict)
@@ -214,6 +224,8 @@ class Part:
                 self.described = event
             case Committed():
                 self.committed = event
+            case RunBy():
+                self.run_by = event
             case Metered():
                 self.meters[event.key] = event
             case Sampled():
@@ -239,12 +251,14 @@ class Part:
         """Return the fewest events that say the same."""
         described = [self.described] if self.described else []
         committed = [self.committed] if self.committed else []
+        run_by = [self.run_by] if self.run_by else []
         begun = [self.open_epoch] if self.open_epoch else []
         ended = [self.ended] if self.ended else []
         return [
             self.started,
             *described,
             *committed,
+            *run_by,
             *self.meters.values(),
             *self.epochs.values(),
             *begun,

@@ -19,7 +19,7 @@ from carbon.errors import SpoolError
 from carbon.following import Follower
 from carbon.journal import Journal
 from carbon.metering import Metering, Sources
-from carbon.part import Committed, Described, Ended, EpochBegan, Event, Logged, Started
+from carbon.part import Committed, Described, Ended, EpochBegan, Event, Logged, RunBy, Started
 from carbon.reporting import Reporter
 from carbon.schema import RunReport, Status
 from carbon.series_recorder import SeriesRecorder
@@ -99,7 +99,9 @@ class Recorder:
         self._series = SeriesRecorder(settings.series, started, began_s, settings.sample_interval_s)
         self._spool = Spool(settings.spool_dir)
         self._held_back = held_back
-        self._inbox: SimpleQueue[EpochBegan | Epoch | _Stop | Logged | Committed] = SimpleQueue()
+        self._inbox: SimpleQueue[EpochBegan | Epoch | _Stop | Logged | Committed | RunBy] = (
+            SimpleQueue()
+        )
         self._wake = threading.Event()
         self._stopping = threading.Event()
         if find_run_id is None:
@@ -226,7 +228,7 @@ class Recorder:
                     self._has_edge = True
                 case _Stop():
                     self._stop = message
-                case Logged() | Committed():
+                case Logged() | Committed() | RunBy():
                     said.append(message)
         if said:
             self._journal.say(said)
@@ -346,18 +348,20 @@ class Recorder:
 
     def _look_around(self) -> None:
         try:
+            # The directory that names accounts may be far away, as git may be slow.
+            self._inbox.put(RunBy(surroundings.user(self._settings.user)))
             self._inbox.put(Committed(surroundings.git_commit()))
             self._reporter.deliver_what_waited()
         except Exception as error:  # noqa: BLE001 - the outermost edge of this thread
             log.warning("what waits in the spool was not delivered: %s", error)
 
     def _await_commit(self) -> None:
-        """Give git a moment where the run was shorter than its answer takes."""
+        """Give what is found out a moment where the run was shorter than that takes."""
         give_up_s = time.monotonic() + COMMIT_WAIT_S
         while self._journal.part.committed is None and time.monotonic() < give_up_s:
             try:
                 message = self._inbox.get(timeout=0.05)
             except Empty:
                 continue
-            if isinstance(message, Committed):
+            if isinstance(message, Committed | RunBy):
                 self._journal.say([message])

@@ -60,6 +60,10 @@ DEFAULT_SERIES: tuple[SeriesName, ...] = tuple(
 """All but the CPUs' clock."""
 
 
+_MAY_BE_EMPTY = frozenset({"user"})
+"""Settings of which an empty variable is a value, and not the same as none."""
+
+
 def _series_names(value: Any) -> Any:
     """Read `all`, `none` or names, in a list or separated by commas; their order is ours."""
     names = value.split(",") if isinstance(value, str) else value
@@ -98,10 +102,12 @@ class Settings(BaseModel):
     """SQLAlchemy URL of the ledger, for the server. May hold a password, so `repr` lacks it."""
     country_iso_code: Annotated[str, StringConstraints(to_upper=True)] | None = None
     """ISO 3166-1 alpha-3. Unset means unknown: emissions are then unknown too, never guessed."""
-    region: Name | None = None
+    region: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     """A region of that country with a factor of its own: a US state, a Nordic bidding zone ..."""
     pue: Annotated[float, Field(ge=1, le=10, allow_inf_nan=False)] = 1.0
     """Power usage effectiveness of the building, ISO/IEC 30134-2; 1.0 is no overhead."""
+    user: Name | Literal[""] | None = None
+    """Who runs what is tracked; empty names nobody. Unset is the account that runs it."""
     sample_interval_s: Annotated[float, Field(ge=0.05, le=60, allow_inf_nan=False)] = 1.0
     """How often meters are read and the spool is written: what a kill can cost at most."""
     series: Annotated[tuple[SeriesName, ...], BeforeValidator(_series_names)] = DEFAULT_SERIES
@@ -206,7 +212,7 @@ def load(
         values[key], origin[key] = value, f"{key} in [tool.carbon] of {path}"
     for field in Settings.model_fields:
         variable = f"CARBON_{field.upper()}"
-        if environ.get(variable):
+        if environ.get(variable) or (variable in environ and field in _MAY_BE_EMPTY):
             values[field], origin[field] = environ[variable], variable
     for key, value in overrides.items():
         if value is not None:

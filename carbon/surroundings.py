@@ -1,4 +1,5 @@
-"""What a run runs in: its place's grid, the versions of its software, the commit of its code.
+"""What a run runs in: its place's grid, the versions of its software, the commit of its code, who
+runs it.
 
 Asked by the recorder's thread: what takes long to load is loaded there and not with the tracker.
 """
@@ -14,6 +15,9 @@ from carbon.settings import Settings
 # second kind are ours and always there; a framework is named only where the run has loaded it.
 _FRAMEWORKS = {"torch": "torch", "deepspeed": "deepspeed", "horovod": "horovod", "ray": "ray"}
 _OURS = ("carbon-ledger", "codecarbon", "nvidia-ml-py")
+
+_LONGEST_NAME = 150
+"""In characters; however many bytes each has, a report can hold them."""
 
 
 def place(settings: Settings) -> dict[str, Any]:
@@ -49,6 +53,33 @@ def software() -> dict[str, str]:
     if cuda := getattr(torch_version, "cuda", None):
         found["cuda"] = str(cuda)
     return found
+
+
+def user(named: str | None) -> str | None:
+    """Return who runs this, by the name that was given, else by that of their account.
+
+    Asks what names the accounts, which may be another machine. An account without a name, as of a
+    container's made-up number, is unknown.
+
+    Args:
+        named: the setting; an empty text names nobody.
+    """
+    if named is not None:
+        return named or None
+    if name := os.environ.get("SLURM_JOB_USER"):
+        return _as_name(name)
+    try:
+        import pwd
+
+        return _as_name(pwd.getpwuid(os.getuid()).pw_name)
+    except (ImportError, KeyError, OSError):
+        return None
+
+
+def _as_name(text: str) -> str | None:
+    """Return a name as a report can hold it: no account's is longer."""
+    plain = text.encode(errors="replace").decode().replace("\0", "").strip()
+    return plain[:_LONGEST_NAME].strip() or None
 
 
 def git_commit() -> str | None:

@@ -29,6 +29,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "CARBON_COUNTRY_ISO_CODE": "usa",
             "CARBON_REGION": "california",
             "CARBON_PUE": "1.25",
+            "CARBON_USER": " ann ",
             "CARBON_SAMPLE_INTERVAL_S": "0.5",
             "CARBON_SERIES": "ram_used, gpu_power",
         },
@@ -39,9 +40,17 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
     assert settings.spool_dir == tmp_path / "spool"
     assert settings.database_url == "postgresql+psycopg://ledger@db/ledger"
     assert (settings.country_iso_code, settings.region) == ("USA", "california")
+    assert settings.user == "ann"
     assert (settings.pue, settings.sample_interval_s) == (1.25, 0.5)
     assert settings.series == ("gpu_power", "ram_used")
     assert "12345" not in repr(settings)
+
+
+def test_an_empty_user_is_nobody_and_other_empty_variables_are_not_set(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.carbon]\nuser = "ann"\npue = 1.5\n')
+    settings = load({"CARBON_USER": "", "CARBON_PUE": ""}, tmp_path)
+    assert (settings.user, settings.pue) == ("", 1.5)
+    assert load({}, tmp_path).user == "ann"
 
 
 def test_the_environment_wins_over_the_project_and_an_option_over_both(tmp_path: Path) -> None:
@@ -76,6 +85,7 @@ def test_a_broken_project_file_stops_no_training(tmp_path: Path) -> None:
         ({"CARBON_LIVE_INTERVAL_S": "0.01"}, "must be 0, for never, or at least 0.1 s"),
         ({"CARBON_LIVE_INTERVAL_S": "inf"}, "CARBON_LIVE_INTERVAL_S is 'inf'"),
         ({"CARBON_INTERRUPTED_AFTER_S": "0"}, "CARBON_INTERRUPTED_AFTER_S is '0'"),
+        ({"CARBON_USER": "n" * 201}, "at most 200 characters"),
         ({"CARBON_API_URL": "ledger"}, "CARBON_API_URL is 'ledger'"),
         ({"CARBON_API_URL": "ftp://ledger"}, "CARBON_API_URL is 'ftp://ledger'"),
     ],

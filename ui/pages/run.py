@@ -234,6 +234,7 @@ def _about(run: RunReport) -> list[tuple[str, str]]:
         ("Workers", f"{run.world_size:,} on {wording.count(run.n_nodes, 'node')}"),
         ("Attempts", f"{run.attempts}"),
         ("Study", run.study or "none"),
+        ("User", run.user or "unknown"),
         ("Place", place),
         (
             "Carbon intensity",
