@@ -96,6 +96,7 @@ class UnlabelledRow(SQLModel, table=True):
     """A run of which `run_labels` does not hold every label yet; see `api.labels`."""
 
     __tablename__ = "unlabelled"
+    __table_args__ = {"sqlite_with_rowid": False}
 
     run_id: UUID = Field(primary_key=True)
 

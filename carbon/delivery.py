@@ -148,7 +148,8 @@ def _deliver_one(spool: Spool, client: "Client", run_id: UUID, outcome: Outcome)
     try:
         report = _settle(spool, run_id, parts)
         if report is None:
-            return  # Delivered by somebody else in the meantime, or not yet begun.
+            spool.drop_unsaid(run_id)
+            return  # Or delivered by somebody else in the meantime.
         with at_work():
             shares = split(parts, report, spool.series(run_id), spool.identity())
             documents = [share.model_dump_json() for share in shares]

@@ -291,6 +291,13 @@ class Spool:
             self._folder("runs", run_id).rename(target)
             return target
 
+    def drop_unsaid(self, run_id: UUID) -> None:
+        """Remove a run that was killed before it said anything; the caller holds its lock."""
+        paths = self.part_files(run_id)
+        with self._errors():
+            if paths and not any(path.stat().st_size for path in paths):
+                _remove(self._folder("runs", run_id))
+
     def take_back_rejected(self) -> None:
         """Let the runs that the API refused wait for delivery once more."""
         with self._errors():

@@ -200,3 +200,19 @@ def test_a_folder_that_is_no_run_is_left_alone(spool: Spool, client: Client) -> 
     outcome = deliver(spool, client)
     assert (outcome.delivered, outcome.rejected, outcome.waiting) == ([], [], [])
     assert stranger.exists()
+
+
+def test_a_run_that_was_killed_before_it_said_anything_does_not_wait_for_ever(
+    spool: Spool, client: Client, server: Server
+) -> None:
+    unsaid, living, unreadable = new_run_id(), new_run_id(), new_run_id()
+    spool.open_part(unsaid, "part").close()
+    held = spool.open_part(living, "part")
+    damaged = spool.open_part(unreadable, "part")
+    damaged.append("{\n")
+    damaged.close()
+    outcome = deliver(spool, client)
+    assert outcome.running == [living]
+    assert sorted(spool.waiting()) == sorted([living, unreadable])
+    assert server.asked == 0
+    held.close()

@@ -13,24 +13,36 @@ from carbon.schema import DeviceReport, EpochReport, NodeReport, RunReport
 PROJECTS, STUDIES, HOSTS = 20, 3, 50
 DEVICES, EPOCHS = 8, 10
 _ID = UUID("01900000-0000-7000-8000-000000000000")
+_STARTED_AT, _LASTED = datetime(2026, 3, 1, 12, tzinfo=UTC), timedelta(seconds=600)
 
 
 def templates() -> list[bytes]:
     """Return a report of each project as JSON, all of them of the same run."""
-    return [_report(number).model_dump_json().encode() for number in range(PROJECTS)]
+    reports = [_report(number).model_dump_json() for number in range(PROJECTS)]
+    for moment in (_STARTED_AT, _STARTED_AT + _LASTED):
+        # With as many digits as those that come to stand there.
+        short = f'"{moment.strftime("%Y-%m-%dT%H:%M:%S")}Z"'
+        reports = [each.replace(short, _text(moment).decode()) for each in reports]
+    return [each.encode() for each in reports]
 
 
 def with_new_ids(reports: list[bytes]) -> Iterator[tuple[str, bytes]]:
-    """Yield the reports again and again, each with the id of a new run."""
+    """Yield the reports again and again, each as that of a new run that ends about now."""
     held = str(_ID).encode()
+    began, ended = (_text(moment) for moment in (_STARTED_AT, _STARTED_AT + _LASTED))
     while True:
         for report in reports:
+            now = datetime.now(UTC)
             run_id = str(uuid7(time.time_ns() // 1_000_000, os.urandom(10)))
-            yield run_id, report.replace(held, run_id.encode())
+            moved = report.replace(began, _text(now - _LASTED)).replace(ended, _text(now))
+            yield run_id, moved.replace(held, run_id.encode())
+
+
+def _text(moment: datetime) -> bytes:
+    return f'"{moment.strftime("%Y-%m-%dT%H:%M:%S.%f")}Z"'.encode()
 
 
 def _report(number: int) -> RunReport:
-    started_at = datetime(2026, 3, 1, 12, tzinfo=UTC) + timedelta(minutes=number)
     gpu, cpu, ram = 8 * 0.123456789012, 0.061728394506, 0.020576131502
     energy = units.add_known([gpu, cpu, ram])
     assert energy is not None
@@ -54,8 +66,8 @@ def _report(number: int) -> RunReport:
         name=f"resnet50 try {number}",
         strategy="ddp",
         status="completed",
-        started_at=started_at,
-        ended_at=started_at + timedelta(seconds=600),
+        started_at=_STARTED_AT,
+        ended_at=_STARTED_AT + _LASTED,
         duration_s=600.123456789,
         world_size=DEVICES,
         country_iso_code="DEU",
