@@ -8,16 +8,15 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, func, select
 
 from api import sums
+from api.adding import add
 from api.extremes import Key, Lost, mend
 from api.sums import COLUMNS, EXTREMES, Tally, extreme_of
 from api.tables import DAYS, EVERYTHING, TOTALS
-from api.upserts import INSERT
 
 Run = Mapping[str, Any]
 
@@ -177,27 +176,13 @@ def day_key(run: Run) -> Key:
 
 
 def _write(connection: Connection, table: Table, changes: Mapping[Key, Change]) -> None:
-    names = [column.name for column in table.primary_key]
+    names = [str(column.name) for column in table.primary_key]  # SQLAlchemy's own are slow.
     # What every writer changes comes last: whoever holds it makes all others wait.
     in_order = sorted(changes.items(), key=lambda change: (change[0][0] == EVERYTHING, change[0]))
     rows = [
         dict(zip(names, key, strict=True)) | change.added | change.extremes
         for key, change in in_order
     ]
-    if rows:
-        connection.execute(_upsert(connection.dialect.name, table), rows)
+    add(connection, table, rows)
     losses = {key: lost for key, change in in_order if (lost := change.lost) is not None}
     mend(connection, table, losses)
-
-
-@cache
-def _upsert(dialect: str, table: Table) -> Any:
-    """Return the statement that adds to a row of sums, or makes it."""
-    insert = INSERT[dialect](table)
-    new = insert.excluded
-    changed: dict[str, Any] = {name: table.c[name] + new[name] for name in COLUMNS}
-    for name, (_, choose) in EXTREMES.items():
-        held, given = table.c[name], new[name]
-        is_further = given < held if choose is min else given > held
-        changed[name] = case((or_(held.is_(None), is_further), given), else_=held)
-    return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=changed)

@@ -30,7 +30,12 @@ _WATCHED = [
         )
     )
 ]
-_READ = select(RUNS.c.run_id, *_WATCHED).order_by(RUNS.c.run_id)
+# Made once: SQLAlchemy takes longer to find its way about a new query than the database to answer.
+_READ = (
+    select(RUNS.c.run_id, *_WATCHED)
+    .where(RUNS.c.run_id.in_(bindparam("run_ids", expanding=True)))
+    .order_by(RUNS.c.run_id)
+)
 _LOCKED = _READ.with_for_update()
 _UPDATES = update(RUNS).where(RUNS.c.run_id == bindparam("this_run"))
 
@@ -125,7 +130,7 @@ def read(
     connection: Connection, run_ids: Sequence[UUID], query: Select[Any] = _READ
 ) -> dict[UUID, dict[str, Any]]:
     """Return of those of these runs that are there what is counted, and what holds of them."""
-    rows = connection.execute(query.where(RUNS.c.run_id.in_(run_ids))).mappings()
+    rows = connection.execute(query, {"run_ids": run_ids}).mappings()
     return {row["run_id"]: dict(row) for row in rows}
 
 

@@ -38,9 +38,9 @@ within two seconds comes out a little lower; that is far less than the model is 
 
 RELUCTANCE_S = 0.9 * POLL_INTERVAL_S
 """Asked again sooner than this, the meter returns what it knows: a look at the load takes as much
-time as eight GPUs. In a short run it is a tenth of the time since the meter was opened,"""
+time as eight GPUs. In a short run it is a fifth of the time since the meter was opened,"""
 
-MOST_UNSEEN = 0.1
+MOST_UNSEEN = 0.2
 """so that the last look, beyond which the power is taken to go on, is never far from the end."""
 
 MIN_INTERVAL_S = 0.1
