@@ -124,9 +124,10 @@ metrics = st.dictionaries(trimmed, st.none() | numbers, max_size=4)
 configs = st.dictionaries(
     trimmed, st.none() | st.booleans() | st.integers() | numbers | names, max_size=4
 )
+LATEST = datetime(2026, 1, 1, tzinfo=UTC)
 moments = st.datetimes(
     datetime(1, 1, 2),
-    datetime(2026, 1, 1),
+    LATEST.replace(tzinfo=None),
     timezones=st.just(UTC),
 )
 
@@ -145,7 +146,8 @@ def reports(draw: st.DrawFn) -> RunReport:
         strategy=draw(st.sampled_from([None, "single", "ddp", "ray-deepspeed"])),
         status=draw(st.sampled_from(["running", "completed", "failed", "interrupted"])),
         started_at=started_at,
-        ended_at=draw(st.none() | st.just(started_at + draw(durations))),
+        # Nothing is taken that ends in the future.
+        ended_at=draw(st.none() | st.just(min(started_at + draw(durations), LATEST))),
         duration_s=draw(st.floats(0, 9e9)),
         gpu_energy_kwh=draw(maybe_energy),
         cpu_energy_kwh=draw(maybe_energy),
