@@ -190,7 +190,8 @@ tracker = OfflineEmissionsTracker(
 meters = codecarbon.open_host_meters(cache_file)
 tracker.start()
 first = [m.read() for m in meters]
-for _ in range(3):
+last = first
+while any(b.at_s - a.at_s < 1 for a, b in zip(first, last)):
     time.sleep(0.4)
     last = [m.read() for m in meters]
 tracker.stop()
