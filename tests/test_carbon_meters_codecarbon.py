@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -151,7 +152,9 @@ def test_the_processor_is_found_out_once_a_host(tmp_path: Path) -> None:
 def test_without_another_process_it_is_found_out_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "no python"))
+    # For our module alone: what CodeCarbon asks starts a Python of its own.
+    nowhere = SimpleNamespace(executable=str(tmp_path / "no python"))
+    monkeypatch.setattr("carbon.meters.codecarbon.sys", nowhere)
     codecarbon.open_host_meters(tmp_path / "host.json")
     with codecarbon.quiet():
         assert processor.load(tmp_path / "host.json") == codecarbon.detect()
