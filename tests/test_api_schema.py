@@ -22,6 +22,9 @@ from tests.fixtures.api import ROOT
 from tests.keys import bearing
 
 EXAMPLES = {GenerationMode.POSITIVE: 6, GenerationMode.NEGATIVE: 3}
+MANY = 150
+"""Of an operation that takes so few of the requests made up for it that none was among those."""
+
 KEY = "correct horse battery"
 HELD = make_report(project="p", study="s", user="ann")
 # What is made up is hardly ever a currency, a day with a price, or something to remove.
@@ -105,7 +108,9 @@ def test_every_answer_is_one_that_the_schema_tells_of(app: FastAPI) -> None:
         assert isinstance(found, Ok)
         operation = found.ok()
         answered = [ask(operation, mode, examples) for mode, examples in EXAMPLES.items()]
-        if not any(answered):
+        if any(answered) or operation.label in SELDOM_RIGHT:
+            continue
+        if not ask(operation, GenerationMode.POSITIVE, MANY):
             never_answered.add(operation.label)
     # They must have come further than to a refusal nearly everywhere.
-    assert never_answered <= SELDOM_RIGHT
+    assert never_answered == set()

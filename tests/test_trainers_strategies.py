@@ -18,7 +18,7 @@ OF_TWO = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE":
 # In double precision the order in which gradients are added up cannot hide a wrong factor. With 193
 # examples the last global batch holds a single one, so that the second worker's shard is empty.
 SHARED_TRAINING = """
-import os, sys
+import contextlib, os, sys, time
 import torch
 from trainers.loop import Plan, fit
 from trainers.strategies import make_strategy
@@ -42,13 +42,21 @@ class Run:
     def log(self, **metrics):
         self.logged.append(metrics)
 
+def comms():
+    for task in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError):
+            yield open(f"/proc/self/task/{task}/comm").read()
+
 for name in sys.argv[2:]:
     run = Run()
     with make_strategy(name, os.environ) as strategy:
         model = fit(Task(), strategy, Plan(2, 32, 1e-3, 0), run)
         seen = {"threads": torch.get_num_threads(), "metrics": run.logged}
-    comms = [open(f"/proc/self/task/{task}/comm").read() for task in os.listdir("/proc/self/task")]
-    seen["gloo"] = [comm for comm in comms if "gloo" in comm]
+    # The kernel lists a thread for a moment after it was joined.
+    give_up_s = time.monotonic() + 10
+    while (gloo := [comm for comm in comms() if "gloo" in comm]) and time.monotonic() < give_up_s:
+        time.sleep(0.05)
+    seen["gloo"] = gloo
     seen["weights"] = model.state_dict()
     path = f"{sys.argv[1]}/{name}-{strategy.world_size}-{strategy.rank}.pt"
     torch.save(seen, path)
