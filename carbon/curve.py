@@ -1,6 +1,7 @@
 """The cumulative energy of one meter as a function of monotonic time."""
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 
 from carbon.meters.base import Reading
 
@@ -50,11 +51,6 @@ class Curve:
         return self._times_s[self._final_count - 1] if self._final_count else None
 
     @property
-    def end_j(self) -> float | None:
-        """What the last final reading showed."""
-        return self._energies_j[self._final_count - 1] if self._final_count else None
-
-    @property
     def is_known(self) -> bool:
         """Whether there are readings enough for `at` to answer."""
         return len(self._times_s) > 1
@@ -81,6 +77,23 @@ class Curve:
             power_w = (energies[-1] - self._between(times[-1] - span_s)) / span_s
             return energies[-1] + power_w * (t_s - times[-1])
         return self._between(t_s)
+
+    def at_all(self, moments: Sequence[float]) -> list[float] | None:
+        """Return `at` of each of the moments, which are in order; None where one is unknown."""
+        times, energies = self._times_s, self._energies_j
+        found: list[float] = []
+        after = 0
+        for t_s in moments:
+            after = bisect_left(times, t_s, after)
+            if 0 < after < len(times):
+                before_s, before_j = times[after - 1], energies[after - 1]
+                fraction = (t_s - before_s) / (times[after] - before_s)
+                found.append(before_j + fraction * (energies[after] - before_j))
+            elif (beyond_j := self.at(t_s)) is not None:
+                found.append(beyond_j)
+            else:
+                return None
+        return found
 
     def _edge_span_s(self, missing_s: float) -> float:
         span_s = min(max(missing_s, MIN_EDGE_SPAN_S), EDGE_SPAN_S)

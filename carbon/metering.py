@@ -264,10 +264,10 @@ class Metering:
                 energy_j[key] = total_j
             if (idle := window.idle_j(at_s)) is not None:
                 idle_j[key] = idle
-            if window.mean_utilization_percent is not None:
-                utilization_percent[key] = window.mean_utilization_percent
-            if window.meter.note is not None:
-                notes[key] = window.meter.note
+            if (percent := window.mean_utilization_percent) is not None:
+                utilization_percent[key] = percent
+            if (note := window.meter.note) is not None:
+                notes[key] = note
         return Sampled(at_s - self._began_s, energy_j, utilization_percent, notes, idle_j)
 
     def energy_j(self, from_s: float, until_s: float) -> float | None:

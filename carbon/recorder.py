@@ -14,6 +14,7 @@ from queue import Empty, SimpleQueue
 from uuid import UUID
 
 from carbon import surroundings
+from carbon.bell import Bell
 from carbon.epochs import Epoch, Epochs
 from carbon.errors import SpoolError
 from carbon.following import Follower
@@ -102,7 +103,7 @@ class Recorder:
         self._inbox: SimpleQueue[EpochBegan | Epoch | _Stop | Logged | Committed | RunBy] = (
             SimpleQueue()
         )
-        self._wake = threading.Event()
+        self._wake = Bell()
         self._stopping = threading.Event()
         if find_run_id is None:
             self._know(UUID(started.run_id))
@@ -135,7 +136,7 @@ class Recorder:
     ) -> None:
         """Note an epoch by its two moments; its energy is worked out later."""
         self._inbox.put(Epoch(index, began_s, ended_s, metrics))
-        self._wake.set()
+        self._wake.ring()
 
     def logged(self, metrics: dict[str, float | None]) -> None:
         """Note metrics that belong to no epoch."""
@@ -145,7 +146,7 @@ class Recorder:
         """End the part at the moment `at_s`."""
         self._stopping.set()
         self._inbox.put(_Stop(status, at_s))
-        self._wake.set()
+        self._wake.ring()
 
     @property
     def run_id(self) -> UUID:
@@ -186,7 +187,7 @@ class Recorder:
         self._journal = Journal(self._started, spool)
         self._reporter = Reporter(self._journal, spool, self._settings, self._topology)
         self._metering = Metering(run_id, spool, self._sources, self._topology, self._began_s)
-        self._metering.on_host_opened = self._wake.set
+        self._metering.on_host_opened = self._wake.ring
         self._is_known.set()
 
     def _record(self) -> None:
@@ -210,7 +211,6 @@ class Recorder:
             self._sampled_s + self._settings.sample_interval_s, self._metering.next_poll_s()
         )
         if self._wake.wait(max(due_s - time.monotonic(), 0.0)):
-            self._wake.clear()
             # Edges of very short epochs arrive faster than meters are worth reading.
             until_s = min(self._edge_s + MIN_GAP_S, due_s)
             self._stopping.wait(max(until_s - time.monotonic(), 0.0))

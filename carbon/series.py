@@ -6,6 +6,7 @@ neighbours, so that the mean over all that was covered stays what it was, to rou
 
 import json
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
@@ -41,15 +42,21 @@ class Series:
 
         Stretches may be told of in any order, also more than once: the mean of all is kept.
         """
-        start_s = self.start_s
-        if from_s < start_s:
-            from_s = start_s
-        if not until_s > from_s:
+        self.add_row((from_s, until_s), (value,))
+
+    def add_row(self, edges_s: Sequence[float], values: Sequence[float | None]) -> None:
+        """Let each value stand for the time between its edge and the next one, as `add` does.
+
+        Args:
+            edges_s: moments in order, one more than there are values.
+            values: what holds in between; None where nothing is known.
+        """
+        start_s, until_s = self.start_s, edges_s[-1]
+        if not until_s > max(edges_s[0], start_s):
             return
         while until_s - start_s > self._max_points * self.interval_s:
             self.widen()
         interval_s, covered_s, sums = self.interval_s, self._covered_s, self._sums
-        first = int((from_s - start_s) / interval_s)
         # A moment on the edge of two stretches ends the earlier one, whatever rounding makes of it.
         last = min(int((until_s - start_s) / interval_s), self._max_points - 1)
         missing = last + 1 - len(sums)
@@ -57,12 +64,23 @@ class Series:
             zeros = array("d", bytes(8 * missing))
             covered_s.extend(zeros)
             sums.extend(zeros)
-        for index in range(first, last + 1):
-            edge_s = until_s if index == last else start_s + (index + 1) * interval_s
-            if edge_s > from_s:
-                covered_s[index] += edge_s - from_s
-                sums[index] += (edge_s - from_s) * value
-                from_s = edge_s
+        from_s = max(edges_s[0], start_s)
+        index = min(int((from_s - start_s) / interval_s), last)
+        edge_s = start_s + (index + 1) * interval_s
+        for until_s, value in zip(edges_s[1:], values, strict=True):
+            while until_s > edge_s and index < last:
+                if edge_s > from_s:
+                    if value is not None:
+                        covered_s[index] += edge_s - from_s
+                        sums[index] += (edge_s - from_s) * value
+                    from_s = edge_s
+                index += 1
+                edge_s = start_s + (index + 1) * interval_s
+            if until_s > from_s:
+                if value is not None:
+                    covered_s[index] += until_s - from_s
+                    sums[index] += (until_s - from_s) * value
+                from_s = until_s
 
     def widen(self) -> None:
         """Double the stretches: each takes in its right neighbour."""

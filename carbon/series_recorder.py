@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import NamedTuple
 
 from carbon.errors import SpoolError
@@ -31,6 +32,9 @@ _OF_BOARDS = frozenset({"gpu_memory", "gpu_temperature"})
 _OF_HOST = frozenset(
     {"cpu_utilization", "cpu_frequency", "ram_used", "network_sent", "network_received"}
 )
+
+_Key = tuple[SeriesName, str | None]
+"""What is recorded, and the UUID of the device it is of."""
 
 OpenHostReadings = Callable[[Collection[SeriesName]], HostReadings]
 
@@ -66,10 +70,11 @@ class SeriesRecorder:
         self._began_s = began_s
         self._interval_s = interval_s
         self._open_host_readings = open_host_readings
-        self._series: dict[tuple[SeriesName, str | None], Series] = {}
+        self._series: dict[_Key, Series] = {}
         self._windows: list[MeterWindow] = []
         self._noted: list[_Noted] = []
-        self._powers: dict[tuple[SeriesName, str | None], list[int]] = {}
+        self._powers: dict[_Key, list[int]] = {}
+        self._told_s: dict[_Key, float] = {}  # Up to here a power is recorded.
         self._sensors: dict[str, BoardSensors | None] = {}
         self._host: HostReadings | None = None
         self._host_since_s: float | None = None
@@ -91,14 +96,9 @@ class SeriesRecorder:
             if len(self._windows) != len(metering.windows):
                 self._windows = list(metering.windows.values())
                 self._group()
-            self._noted.append(
-                _Noted(
-                    from_s,
-                    until_s,
-                    [window.covers_until_s for window in self._windows],
-                    [window.utilization_percent for window in self._windows],
-                )
-            )
+            ends_s = [window.covers_until_s for window in self._windows]
+            percents = [window.utilization_percent for window in self._windows]
+            self._noted.append(_Noted(from_s, until_s, ends_s, percents))
             if self._host_since_s is None and metering.holds_host:
                 self._host_since_s = from_s  # Taken over after the last sample, if not at first.
             # Half a sample of tolerance, or one that comes a little early would cost a whole one.
@@ -110,13 +110,13 @@ class SeriesRecorder:
     def catch_up(self) -> None:
         """Record what was noted; before the meters' readings are forgotten."""
         noted, self._noted = self._noted, []
+        if not noted:
+            return
         try:
-            for (name, uuid), places in self._powers.items():
-                for sample in noted:
-                    self._add_power(name, uuid, places, sample)
+            for key, places in self._powers.items():
+                self._add_power(key, places, noted)
             if "gpu_utilization" in self._chosen:
-                for sample in noted:
-                    self._add_utilization(sample)
+                self._add_utilization(noted)
         except Exception as error:  # noqa: BLE001 - as above
             self._give_up(error)
 
@@ -158,34 +158,47 @@ class SeriesRecorder:
                 key = name, device.uuid if device else None
                 self._powers.setdefault(key, []).append(place)
 
-    def _add_power(
-        self, name: SeriesName, uuid: str | None, places: Sequence[int], noted: _Noted
-    ) -> None:
+    def _add_power(self, key: _Key, places: Sequence[int], noted: Sequence[_Noted]) -> None:
         """Record the mean power up to the last reading, which may be a little before the sample."""
-        if places[-1] >= len(noted.ends_s):
-            return  # Not open yet.
         windows = [self._windows[place] for place in places]
-        found = [
-            window.newly_metered(min(noted.ends_s[place], noted.until_s))
-            for place, window in zip(places, windows, strict=True)
-        ]
-        stretches = [stretch for stretch in found if stretch is not None]
+        edges_s = [self._told_s.get(key, max(window.since_s for window in windows))]
+        for sample in noted:
+            if places[-1] < len(sample.ends_s):  # Else it was not open yet.
+                # Of several, as the sockets of a host, all are read at once, to a millisecond.
+                end_s = min(sample.until_s, *[sample.ends_s[place] for place in places])
+                if end_s > edges_s[-1]:
+                    edges_s.append(end_s)
+        if len(edges_s) == 1:
+            return
+        self._told_s[key] = edges_s[-1]
+        counts_j = []
+        for window in windows:
+            if (counted_j := window.counts_j(edges_s)) is None:
+                return
+            counts_j.append(counted_j)
         # A device that is lost keeps its energy as it was; what it draws is unknown, not 0 W.
-        is_lost = not any(s.energy_j for s in stretches) and any(w.meter.note for w in windows)
-        if len(stretches) == len(windows) and not is_lost:
-            # Of several, as the sockets of a host, all are read at once, to a millisecond.
-            from_s, to_s = stretches[0].from_s, stretches[0].until_s
-            power_w = sum(s.energy_j / (s.until_s - s.from_s) for s in stretches)
-            self._add(name, uuid, from_s, to_s, power_w)
+        at_rest_w = None if any(window.meter.note for window in windows) else 0.0
+        powers_w: list[float | None] = []
+        totals_j = counts_j[0] if len(counts_j) == 1 else map(sum, zip(*counts_j, strict=True))
+        points = pairwise(zip(edges_s, totals_j, strict=True))
+        for (before_s, before_j), (after_s, after_j) in points:
+            risen_j = after_j - before_j
+            powers_w.append(risen_j / (after_s - before_s) if risen_j > 0 else at_rest_w)
+        self._add(*key, edges_s, powers_w)
 
-    def _add_utilization(self, noted: _Noted) -> None:
+    def _add_utilization(self, noted: Sequence[_Noted]) -> None:
         """Record the utilisation that was sampled for the energy report."""
-        for window, percent in zip(self._windows, noted.utilization_percent, strict=False):
-            if window.meter.device is not None and percent is not None:
-                from_s = max(noted.from_s, window.since_s)
-                self._add(
-                    "gpu_utilization", window.meter.device.uuid, from_s, noted.until_s, percent
-                )
+        edges_s = [noted[0].from_s, *(sample.until_s for sample in noted)]
+        for place, window in enumerate(self._windows):
+            device = window.meter.device
+            if device is not None:
+                percents = [
+                    sample.utilization_percent[place]
+                    if place < len(sample.utilization_percent)
+                    else None
+                    for sample in noted
+                ]
+                self._add("gpu_utilization", device.uuid, edges_s, percents)
 
     def _look(self, metering: Metering, now_s: float) -> None:
         """Look at what is not known from the meters' readings; it stands for the time until now."""
@@ -193,14 +206,14 @@ class SeriesRecorder:
         self._look_due_s = now_s + LOOK_INTERVAL_S
         if not self._chosen.isdisjoint(_OF_BOARDS):
             for window in metering.windows.values():
-                self._look_at_board(window, max(from_s, window.since_s), now_s)
+                self._look_at_board(window, (max(from_s, window.since_s), now_s))
         if self._host_since_s is not None and not self._chosen.isdisjoint(_OF_HOST):
             if self._host is None:
                 self._host = self._open_host_readings(self._chosen)
             for name, value in self._host.read(now_s).items():
-                self._add(name, None, max(from_s, self._host_since_s), now_s, value)
+                self._add(name, None, (max(from_s, self._host_since_s), now_s), (value,))
 
-    def _look_at_board(self, window: MeterWindow, from_s: float, now_s: float) -> None:
+    def _look_at_board(self, window: MeterWindow, edges_s: tuple[float, float]) -> None:
         meter, device = window.meter, window.meter.device
         if device is None:
             return
@@ -212,23 +225,27 @@ class SeriesRecorder:
         if "gpu_memory" in self._chosen:
             used_bytes = sensors.memory_used_bytes()
             if used_bytes is not None:
-                self._add("gpu_memory", device.uuid, from_s, now_s, used_bytes / BYTES_PER_GIB)
+                self._add("gpu_memory", device.uuid, edges_s, (used_bytes / BYTES_PER_GIB,))
         if "gpu_temperature" in self._chosen:
             celsius = sensors.temperature_celsius()
             if celsius is not None:
-                self._add("gpu_temperature", device.uuid, from_s, now_s, celsius)
+                self._add("gpu_temperature", device.uuid, edges_s, (celsius,))
 
     def _give_up(self, error: Exception) -> None:
         log.warning("no further series are recorded: %s: %s", type(error).__name__, error)
         self._works = False
 
     def _add(
-        self, name: SeriesName, uuid: str | None, from_s: float, until_s: float, value: float
+        self,
+        name: SeriesName,
+        uuid: str | None,
+        edges_s: Sequence[float],
+        values: Sequence[float | None],
     ) -> None:
-        if name not in self._chosen or until_s <= from_s:
+        if name not in self._chosen or edges_s[-1] <= edges_s[0]:
             return
+        moments = [t_s - self._began_s for t_s in edges_s]
         series = self._series.get((name, uuid))
         if series is None:
-            start_s = from_s - self._began_s
-            series = self._series[name, uuid] = Series(start_s, self._interval_s)
-        series.add(from_s - self._began_s, until_s - self._began_s, value)
+            series = self._series[name, uuid] = Series(moments[0], self._interval_s)
+        series.add_row(moments, values)

@@ -3,21 +3,12 @@
 import math
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple
 
 from carbon.curve import EDGE_SPAN_S, Curve
 from carbon.division import Division
 from carbon.meters.base import Meter
 from carbon.part import Metered
 from carbon.sharing import Share
-
-
-class Stretch(NamedTuple):
-    """Some time of a run, in moments of the monotonic clock, and the run's energy in it."""
-
-    from_s: float
-    until_s: float
-    energy_j: float
 
 
 class MeterWindow:
@@ -48,8 +39,6 @@ class MeterWindow:
         self._kept_j: dict[float, float] = {}  # The run's energy until moments long gone.
         self.utilization_percent: float | None = None
         """As it was sampled last."""
-        self._told_s = since_s  # Up to here `newly_metered` has told,
-        self._told_j: float | None = None  # and what the meter showed there.
         self._utilization_s: float = 0.0
         self._utilization_percent_s: float = 0.0
 
@@ -110,7 +99,7 @@ class MeterWindow:
         """Return the run's energy since the window opened, in joules."""
         if until_s in self._kept_j:
             return self._kept_j[until_s]
-        base_j = self._base()
+        base_j = self._base() if self._base_j is None else self._base_j
         end_j = base_j if until_s <= self.since_s else self._curve.at(until_s)
         if base_j is None or end_j is None:
             return None
@@ -121,31 +110,23 @@ class MeterWindow:
         start_j, end_j = self.total_j(from_s), self.total_j(until_s)
         return None if start_j is None or end_j is None else max(end_j - start_j, 0.0)
 
-    def newly_metered(self, until_s: float) -> Stretch | None:
-        """Return the stretch from where the last call's ended to the last reading that stands.
+    def counts_j(self, moments: Sequence[float]) -> list[float] | None:
+        """Return what the meter had counted for the run at each of the moments, which are in order.
 
-        It ends at `until_s` at the latest. None where no reading that stands has come since.
+        Only differences mean something. None where one of them is before the readings kept.
         """
-        end_s, end_j = self._curve.end_s, self._curve.end_j
-        if end_s is None or not self._curve.is_known:
-            return None
-        if end_s > until_s:
-            end_s, end_j = until_s, self._curve.at(until_s)
-        from_s = self._told_s
-        from_j = self._base() if self._told_j is None else self._told_j
-        if end_s <= from_s or end_j is None or from_j is None:
-            return None
-        self._told_s, self._told_j = end_s, end_j
-        given_j = self._division.given_j(end_s) - self._division.given_j(from_s)
-        return Stretch(from_s, end_s, max(end_j - from_j - given_j, 0.0))
+        counts = self._curve.at_all(moments)
+        if counts is None or not self._division.is_ever_shared:
+            return counts
+        given_j = map(self._division.given_j, moments)
+        return [count_j - taken_j for count_j, taken_j in zip(counts, given_j, strict=True)]
 
     def idle_j(self, until_s: float) -> float | None:
         """Return what the run's share of the idle device would have drawn meanwhile, in joules.
 
         Never more than it drew; None where its idle power or its energy is unknown.
         """
-        total_j = self.total_j(until_s) if self.idle_power_w is not None else None
-        if self.idle_power_w is None or total_j is None:
+        if self.idle_power_w is None or (total_j := self.total_j(until_s)) is None:
             return None
         # A device that has failed keeps its energy, and its idle part must not go on growing.
         measured_until_s = until_s if self.meter.note is None else min(self._rose_s, until_s)

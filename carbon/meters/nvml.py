@@ -99,7 +99,9 @@ class NvmlMeter:
     @property
     def note(self) -> str | None:
         """What there is to say of the values: a lost GPU, a restarted counter, an estimate."""
-        return "; ".join(filter(None, [self._trouble, self._remark])) or None
+        if self._trouble is None:
+            return self._remark
+        return self._trouble if self._remark is None else f"{self._trouble}; {self._remark}"
 
     @property
     def poll_interval_s(self) -> float | None:
