@@ -1,7 +1,7 @@
 """Adding to rows of sums with one statement, as each database takes it fastest."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 from typing import Any
 
 from pydantic_core import to_json
@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Dialect, Table, case, or_
 from api.sums import COLUMNS, EXTREMES
 from api.upserts import INSERT
 
-Row = Mapping[str, Any]
+Row = tuple[Any, ...]
+_Makers = Sequence[tuple[int, Callable[[Any], Any]]]
 
 
 def add(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
@@ -19,44 +20,52 @@ def add(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     Args:
         connection: in a transaction that writes from its beginning.
         table: of sums; see `api.tables`.
-        rows: what is added, with the key, the sums and the extremes; no key twice.
+        rows: what is added, in the order of the table's columns: the key, the sums and the
+            extremes; no key twice.
     """
     if not rows:
         return
     # Not through `execute`: binding a row's 50 values one by one takes longer than adding them.
     if connection.dialect.name == "sqlite":
-        statement, values_of = _for_sqlite(connection.dialect, table)
-        connection.exec_driver_sql(statement, [values_of(row) for row in rows])
+        statement, makers = _for_sqlite(connection.dialect, table)
+        connection.exec_driver_sql(statement, [_made(row, makers) for row in rows])
     else:
-        statement = _for_postgres(connection.dialect, table)
-        connection.exec_driver_sql(statement, (to_json(rows).decode(),))
+        statement, names = _for_postgres(connection.dialect, table)
+        objects = [dict(zip(names, row, strict=True)) for row in rows]
+        connection.exec_driver_sql(statement, (to_json(objects).decode(),))
 
 
 @cache
-def _for_sqlite(dialect: Dialect, table: Table) -> tuple[str, Callable[[Row], Any]]:
-    """Return the statement, and what makes a row what it takes."""
-    compiled = _upsert(dialect, table).compile(dialect=dialect)
-    names = compiled.positiontup or []
-    makers = [table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names]
+def _for_sqlite(dialect: Dialect, table: Table) -> tuple[str, _Makers]:
+    """Return the statement; and the places in a row of what it takes differently, with how."""
+    # The moments and days of a transaction's rows are few, and making texts of them takes its time.
+    makers = [
+        (place, lru_cache(1000)(make))
+        for place, column in enumerate(table.columns)
+        if (make := column.type.dialect_impl(dialect).bind_processor(dialect)) is not None
+    ]
+    return str(_upsert(dialect, table).compile(dialect=dialect)), makers
 
-    def values_of(row: Row) -> tuple[Any, ...]:
-        return tuple(
-            row[name] if make is None else make(row[name])
-            for name, make in zip(names, makers, strict=True)
-        )
 
-    return str(compiled), values_of
+def _made(row: Row, makers: _Makers) -> Row:
+    values = list(row)
+    for place, make in makers:
+        values[place] = make(values[place])
+    return tuple(values)
 
 
 @cache
-def _for_postgres(dialect: Dialect, table: Table) -> str:
+def _for_postgres(dialect: Dialect, table: Table) -> tuple[str, Sequence[str]]:
+    """Return the statement, and the names of a row's values in the objects that it takes."""
+    names = [str(column.name) for column in table.columns]  # SQLAlchemy's own are slow.
     text = str(_upsert(dialect, table).compile(dialect=dialect))
-    columns = ", ".join(map(dialect.identifier_preparer.quote, table.columns.keys()))
-    return (
-        f"INSERT INTO {table.name} ({columns}) "
-        f"SELECT {columns} FROM json_populate_recordset(NULL::{table.name}, %s::json) "
+    # Both sides are in the order of the table's columns, so that need not be told.
+    statement = (
+        f"INSERT INTO {table.name} "
+        f"SELECT * FROM json_populate_recordset(NULL::{table.name}, %s::json) "
         + text[text.index("ON CONFLICT") :]
     )
+    return statement, names
 
 
 def _upsert(dialect: Dialect, table: Table) -> Any:

@@ -16,7 +16,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 Place = Sequence[Any]
-"""The values by which a list is ordered, of its last line so far: texts, whole numbers or None."""
+"""The values by which a list is ordered, of its last line so far: texts, whole numbers, days or
+None. A day is read back as the text that JSON has for it."""
 
 
 def encode(place: Place, listed: Any) -> str:
@@ -44,6 +45,7 @@ def decode(text: str, listed: Any, kinds: Sequence[tuple[type, ...]]) -> Place:
         found = from_json(base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True))
         fingerprint, *place = found
         fits = [isinstance(value, kind) for value, kind in zip(place, kinds, strict=True)]
+        fits += ["\0" not in value for value in place if isinstance(value, str)]
     except (TypeError, ValueError, binascii.Error) as error:
         raise not_a_cursor() from error
     if not all(fits) or not isinstance(fingerprint, str):

@@ -1,6 +1,6 @@
 """What follows from other rows, labels, sums and what was corrected: making and checking it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from hashlib import blake2b
 from heapq import merge
@@ -25,13 +25,13 @@ from sqlalchemy import (
 from api import factors, labels
 from api.extremes import Key
 from api.overlay import FactorOf, as_delivered, laid_over
-from api.rollups import COLUMNS_NEEDED, Change, Run, apply, changes_of, day_of
-from api.sums import EXTREMES, extreme_of
-from api.tables import DAYS, LABELS, RUNS, TOTALS, UNLABELLED
+from api.rollups import BY_DAY, IN_ORDER, Change, Run, apply, changes_of, day_of
+from api.sums import COLUMNS, EXTREMES, Tally, extreme_of
+from api.tables import LABELS, RUNS, TOTALS, UNLABELLED
 from api.writing import REPORT_COLUMNS
 from carbon.schema import RunReport
 
-DERIVED = (LABELS, UNLABELLED, DAYS, TOTALS)
+DERIVED = (LABELS, UNLABELLED, *IN_ORDER)
 """The tables of which every row follows from the runs."""
 
 _READ_TOGETHER = 1000
@@ -39,6 +39,8 @@ _READ_TOGETHER = 1000
 _RELABEL = update(RUNS).where(RUNS.c.run_id == bindparam("this_run"))
 
 _Sums = dict[str, Any]
+_OfTables = dict[str, dict[Key, _Sums]]
+"""Sums by table and key."""
 
 
 def fill(connection: Connection) -> None:
@@ -55,7 +57,7 @@ def fill(connection: Connection) -> None:
         relabelled = [{"this_run": row["run_id"], "labels": row["labels"]} for row in rows]
         connection.execute(_RELABEL, relabelled)
         labels.write(connection, [row["run_id"] for row in rows])
-        apply(connection, [(None, _counted(row)) for row in rows])
+        apply(connection, [(None, row) for row in rows])
 
 
 def differences(connection: Connection) -> list[str]:
@@ -68,41 +70,50 @@ def differences(connection: Connection) -> list[str]:
     print_of_labels = 0
     factor_of = factors.finder(connection)
 
-    def days_of_runs() -> Iterator[tuple[date, str, dict[Key, _Sums]]]:
+    def looked_at(row: dict[str, Any]) -> Run:
         nonlocal print_of_labels
-        for day, rows in groupby(chain.from_iterable(_all_runs(connection)), key=day_of):
-            counted = []
-            for row in rows:
-                counted.append((None, _counted(row)))
-                if wrong := _not_laid_over(row, factor_of):
-                    names = ", ".join(wrong)
-                    found.append(f"{RUNS.name} {row['run_id']}: has not the corrected {names}")
-                right = labels.labels_of(_report_of(row))
-                if row["labels"] != right:
-                    found.append(f"{RUNS.name} {row['run_id']}: has wrong labels")
-                print_of_labels += sum(
-                    _fingerprint(label, row["started_at"], row["run_id"]) for label in right
-                )
-            changed = changes_of(counted)
-            for key, change in changed[TOTALS.name].items():
-                totals[key] = _joined(totals.get(key), _sums_of(change))
-            yield day, "runs", {k: _sums_of(each) for k, each in changed[DAYS.name].items()}
+        if wrong := _not_laid_over(row, factor_of):
+            names = ", ".join(wrong)
+            found.append(f"{RUNS.name} {row['run_id']}: has not the corrected {names}")
+        right = labels.labels_of(_report_of(row))
+        if row["labels"] != right:
+            found.append(f"{RUNS.name} {row['run_id']}: has wrong labels")
+        for label in right:
+            print_of_labels += _fingerprint(label, row["started_at"], row["run_id"])
+        return row
 
-    wrong_days = []
-    both = merge(days_of_runs(), _days_held(connection), key=itemgetter(0))
-    for _, sides in groupby(both, key=itemgetter(0)):
-        rows = {side: of_day for _, side, of_day in sides}
-        wrong_days += _wrong_sums(DAYS, rows.get("held", {}), rows.get("runs", {}))
+    def days_of_runs() -> Iterator[tuple[date, str, _OfTables]]:
+        for day, of_day in groupby(chain.from_iterable(_all_runs(connection)), key=day_of):
+            changed = changes_of((None, looked_at(row)) for row in of_day)
+            for key, change in changed.pop(TOTALS.name).items():
+                totals[key] = _joined(totals.get(key), _sums_of(change))
+            by_table = {
+                name: {key: _sums_of(change) for key, change in changes.items()}
+                for name, changes in changed.items()
+            }
+            yield day, "runs", by_table
+
+    wrong: dict[str, list[str]] = {table.name: [] for table in BY_DAY}
+    held = [_days_held(connection, table) for table in BY_DAY]
+    for _, sides in groupby(merge(days_of_runs(), *held, key=itemgetter(0)), key=itemgetter(0)):
+        right: _OfTables = {}
+        present: _OfTables = {}
+        for _, side, of_day in sides:
+            (right if side == "runs" else present).update(of_day)
+        for table in BY_DAY:
+            name = table.name
+            wrong[name] += _wrong_sums(table, present.get(name, {}), right.get(name, {}))
     if _print_of_labels_held(connection) != print_of_labels:
         found.append(f"{LABELS.name}: is not what the runs have")
     held_totals = _by_key(TOTALS, _streamed(connection, select(TOTALS)))
-    return found + wrong_days + _wrong_sums(TOTALS, held_totals, totals)
+    wrong_days = chain.from_iterable(wrong.values())
+    return [*found, *wrong_days, *_wrong_sums(TOTALS, held_totals, totals)]
 
 
-def _days_held(connection: Connection) -> Iterator[tuple[date, str, dict[Key, _Sums]]]:
-    query = select(DAYS).order_by(DAYS.c.day)
+def _days_held(connection: Connection, table: Table) -> Iterator[tuple[date, str, _OfTables]]:
+    query = select(table).order_by(table.c.day)
     for day, of_day in groupby(_streamed(connection, query), key=itemgetter("day")):
-        yield day, "held", _by_key(DAYS, of_day)
+        yield day, "held", {table.name: _by_key(table, of_day)}
 
 
 def _print_of_labels_held(connection: Connection) -> int:
@@ -132,7 +143,18 @@ def _wrong_sums(table: Table, held: dict[Key, _Sums], right: dict[Key, _Sums]) -
 
 
 def _sums_of(change: Change) -> _Sums:
-    return change.added | change.extremes
+    return _numbers_of(dict(zip((*COLUMNS, *EXTREMES), change.values, strict=True)))
+
+
+def _numbers_of(row: Mapping[str, Any]) -> _Sums:
+    """Return what a row of sums says, however what it says is divided among its columns."""
+    tally = Tally.of(row)
+    return {
+        **{f"runs_{status}": count for status, count in tally.runs_by_status.items()},
+        **{f"{name}_known": count for name, count in tally.known.items()},
+        **tally.counts,
+        **tally.extremes,
+    }
 
 
 def _joined(one: _Sums | None, other: _Sums) -> _Sums:
@@ -148,7 +170,7 @@ def _joined(one: _Sums | None, other: _Sums) -> _Sums:
 
 def _by_key(table: Table, rows: Iterable[RowMapping]) -> dict[Key, _Sums]:
     names = table.primary_key.columns.keys()
-    return {tuple(row[name] for name in names): dict(row) for row in rows}
+    return {tuple(row[name] for name in names): _numbers_of(dict(row)) for row in rows}
 
 
 def _fingerprint(label: str, started_at: datetime, run_id: UUID) -> int:
@@ -167,10 +189,6 @@ def _not_laid_over(row: dict[str, Any], factor_of: FactorOf) -> dict[str, Any]:
 
 def _report_of(row: dict[str, Any]) -> RunReport:
     return RunReport.model_validate({c.name: row[c.name] for c in REPORT_COLUMNS})
-
-
-def _counted(row: dict[str, Any]) -> Run:
-    return {name: row[name] for name in COLUMNS_NEEDED}
 
 
 def _all_runs(connection: Connection) -> Iterator[list[dict[str, Any]]]:

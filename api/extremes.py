@@ -23,7 +23,8 @@ from sqlalchemy import (
     update,
 )
 
-from api.sums import EXTREMES, STATUSES
+from api.breakdown import NEEDED, PARTS
+from api.sums import EXTREMES, STATUSES, extreme_of
 from api.tables import EVERYTHING, RUNS, TOTALS
 from api.unindexed import unindexed
 
@@ -85,6 +86,8 @@ def _found(connection: Connection, table: Table, key: Key, lost: Lost, held: _Va
         return {name: lost.of_given[name] for name in names}
     if key[0] == EVERYTHING:
         return _of_projects(connection, key, names)
+    if table.name in PARTS:
+        return _of_parts(connection, table, key, names)
     return _of_runs(connection, table, key, names, held)
 
 
@@ -156,24 +159,45 @@ def _of_runs(
     return {name: found[name] for name in names}
 
 
+def _of_parts(connection: Connection, table: Table, key: Key, names: list[str]) -> _Values:
+    """Find extremes of the runs on a node or a model, among those of the project and day."""
+    ends = [column for column, _ in EXTREMES.values()]
+    columns = dict.fromkeys((*NEEDED, *ends))
+    query = select(*(RUNS.c[name] for name in columns)).where(*_runs_of(table, key[:-1]))
+    of_day = map(dict, connection.execute(query).mappings())
+    runs = [
+        {column: run[column] for column in ends}
+        for run in of_day
+        if key[-1] in PARTS[table.name](run)
+    ]
+    return {
+        name: extreme_of(choose, [run[column] for run in runs])
+        for name, (column, choose) in EXTREMES.items()
+        if name in names
+    }
+
+
 def _is(columns: Any, values: Key) -> list[ColumnElement[bool]]:
     return [column == value for column, value in zip(columns, values, strict=True)]
 
 
 def _runs_of(table: Table, key: Key) -> list[ColumnElement[bool]]:
-    """Return what is true of the runs that count in a row of sums.
+    """Return what is true of the runs that count in a row of sums with a key that begins so.
 
-    They are looked up by project and time alone: no other index leads to so few of them.
+    They are looked up by project and time, as no other index leads to so few of them; but those
+    that go on by that and time, for they are few among all of a project's.
     """
+    own = dict(zip(table.primary_key.columns.keys(), key, strict=False))
+    indexed = "status" if own.get("status") == "running" else "project"
     conditions: list[ColumnElement[bool]] = []
-    for column, value in zip(table.primary_key, key, strict=True):
-        if column.name == "day":
+    for name, value in own.items():
+        if name == "day":
             conditions += [
                 RUNS.c.started_at >= datetime.combine(value, time.min, UTC),
                 RUNS.c.started_at <= datetime.combine(value, time.max, UTC),
             ]
-        elif column.name == "project":
-            conditions.append(RUNS.c.project == value)
+        elif name == indexed:
+            conditions.append(RUNS.c[name] == value)
         else:
-            conditions.append(unindexed(RUNS.c[column.name]) == (value or None))
+            conditions.append(unindexed(RUNS.c[name]) == (value or None))
     return conditions

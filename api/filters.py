@@ -10,12 +10,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_va
 from sqlalchemy import ColumnElement, exists, select
 
 from api.access import Access
-from api.labels import gpu_label, host_label, tag_label, word_label, words
+from api.labels import gpu_label, host_label, tag_label, user_label, word_label, words
 from api.tables import LABELS, RUNS
 from api.unindexed import unindexed
 from carbon.schema import CountryCode, EnergyKwh, MassKg, Name, Seconds, Status, Strategy, Text, Utc
 
-_MOST_VALUES = 20
+MOST_VALUES = 20
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -112,14 +112,14 @@ def _has_words(text: str) -> str:
 
 _Since = Annotated[Utc, BeforeValidator(_day(0))]
 _Until = Annotated[Utc, BeforeValidator(_day(1))]
-_Country = Annotated[
+Country = Annotated[
     CountryCode, BeforeValidator(lambda code: code.upper() if isinstance(code, str) else code)
 ]
 _Label = Annotated[Text, AfterValidator(_not_empty)]
 
 
 def _listed(description: str) -> Any:
-    return Field(default=[], max_length=_MOST_VALUES, description=description)
+    return Field(default=[], max_length=MOST_VALUES, description=description)
 
 
 class RunFilters(BaseModel, extra="forbid"):
@@ -135,8 +135,9 @@ class RunFilters(BaseModel, extra="forbid"):
     tag: list[_Label] = _listed("A tag's key, or `key:value`; of several a run has every one.")
     host: list[Name] = _listed("Name of a host that it ran on.")
     gpu: list[_Label] = _listed("Model of an accelerator that it used, as its driver calls it.")
-    country: list[_Country] = _listed("ISO 3166-1 alpha-3 code.")
+    country: list[Country] = _listed("ISO 3166-1 alpha-3 code.")
     region: list[Name] = _listed("Region of the country or of a cloud.")
+    user: list[Name] = _listed("Who ran it.")
     since: Annotated[
         _Since | None, Field(description="Started then or later: a moment, or a date in UTC.")
     ] = None
@@ -184,7 +185,7 @@ class RunFilters(BaseModel, extra="forbid"):
             for field, column in _COLUMNS.items()
             if (values := getattr(self, field))
         ]
-        for field, label in (("host", host_label), ("gpu", gpu_label)):
+        for field, label in (("host", host_label), ("gpu", gpu_label), ("user", user_label)):
             if values := getattr(self, field):
                 found.append(Among(None, tuple(dict.fromkeys(map(label, values)))))
         every = [*map(tag_label, self.tag), *map(word_label, words(self.q or ""))]
@@ -198,7 +199,7 @@ class RunFilters(BaseModel, extra="forbid"):
     @property
     def asks_for_labels(self) -> bool:
         """Whether what is found depends on the labels of runs."""
-        return bool(self.tag or self.host or self.gpu or self.q)
+        return bool(self.tag or self.host or self.gpu or self.user or self.q)
 
     def period(self) -> Between | None:
         """Return between which moments the runs began, if that is said."""

@@ -80,6 +80,11 @@ def gpu_label(model: str) -> str:
     return _label("gpu", model.strip().casefold())
 
 
+def user_label(name: str) -> str:
+    """Return the label of a run that this user ran."""
+    return _label("user", name)
+
+
 def labels_of(report: RunReport) -> list[str]:
     """Return the labels of a run, sorted."""
     models = {device.name for node in report.nodes for device in node.devices if device.name}
@@ -90,6 +95,8 @@ def labels_of(report: RunReport) -> list[str]:
         *(gpu_label(model) for model in models),
         *_words_of(report, models),
     }
+    if report.user is not None:
+        found.add(user_label(report.user))
     return sorted(found)
 
 

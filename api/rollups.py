@@ -1,74 +1,109 @@
 """Totals that do not grow slower: sums kept beside the runs, changed in the same transaction.
 
-Each run is in one row of each table here. What a report adds to it is the difference between what
-the run is now and what it was: repeats add nothing, corrections and deletions are exact.
+Each run is in one row of `totals` (and in that of all projects) and of `days`, and in one of
+`node_days` and of `gpu_days` for each node and each model that it ran on. What a report adds is the
+difference between what the run is now and what it was: repeats add nothing, corrections and
+deletions are exact.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from functools import cached_property
+from operator import itemgetter
+from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Connection, Table, func, select
 
-from api import sums
+from api import breakdown, sums
 from api.adding import add
+from api.breakdown import PARTS
 from api.extremes import Key, Lost, mend
-from api.sums import COLUMNS, EXTREMES, Tally, extreme_of
-from api.tables import DAYS, EVERYTHING, TOTALS
+from api.sums import COLUMNS, EXTREMES, Drawn, Tally, extreme_of
+from api.tables import DAYS, EVERYTHING, GPU_DAYS, NODE_DAYS, TOTALS
 
 Run = Mapping[str, Any]
+_Parts = Mapping[str, Mapping[str, Drawn]]
 
-COLUMNS_NEEDED = (
+_OWN = (
     *("project", "strategy", "study", "user", "country_iso_code", "region"),
     *("intensity_source", "intensity_year"),
-    *(name for name in sums.NEEDED),
+    *sums.NEEDED,
 )
+
+_own = itemgetter(*_OWN)
+
+COLUMNS_NEEDED = tuple(dict.fromkeys((*_OWN, *breakdown.NEEDED)))
 """The columns of a run that decide where it counts and what."""
+
+BY_DAY = (NODE_DAYS, GPU_DAYS, DAYS)
+"""The tables of which a row is of one day."""
+
+IN_ORDER = (*BY_DAY, TOTALS)
+"""The tables as every transaction writes them: no two wait for each other then."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a run, or some of what it drew, is in the rows of sums that it counts in.
+
+    Attributes:
+        contribution: see `api.sums`.
+        ends: the run's values in the columns that `EXTREMES` are of.
+    """
+
+    contribution: tuple[int, ...]
+    ends: Run
+
+    @cached_property
+    def values(self) -> tuple[Any, ...]:
+        """A row of this alone, by `COLUMNS` and `EXTREMES`; most are of one run in a change."""
+        ends = (self.ends[column] for column, _ in EXTREMES.values())
+        return *sums.columns_of(self.contribution), *ends
 
 
 class Change:
     """What one row of sums is changed by."""
 
     def __init__(self) -> None:
-        self._contributions: list[tuple[int, ...]] = []
-        self._given: list[Run] = []
-        self._taken: list[Run] = []
+        self.given: list[Part] = []
+        self.taken: list[Part] = []
 
-    def add(self, run: Run, contribution: tuple[int, ...]) -> None:
-        self._contributions.append(contribution)
-        self._given.append(run)
-
-    def take(self, run: Run, contribution: tuple[int, ...]) -> None:
-        self._contributions.append(tuple(-count for count in contribution))
-        self._taken.append(run)
+    def join(self, other: Self) -> None:
+        self.given += other.given
+        self.taken += other.taken
 
     @property
-    def added(self) -> dict[str, int]:
-        """By the names of `COLUMNS`."""
-        return dict(zip(COLUMNS, map(sum, zip(*self._contributions, strict=True)), strict=True))
+    def values(self) -> tuple[Any, ...]:
+        """What is added, by `COLUMNS`, and then the `EXTREMES` of the runs that were added."""
+        if len(self.given) == 1 and not self.taken:
+            return self.given[0].values
+        contributions = [part.contribution for part in self.given]
+        contributions += [tuple(-count for count in part.contribution) for part in self.taken]
+        total = tuple(map(sum, zip(*contributions, strict=True)))
+        return *sums.columns_of(total), *self.extremes.values()
 
     @property
     def extremes(self) -> dict[str, Any]:
         """Those of the runs that were added."""
         return {
-            name: extreme_of(choose, {run[column] for run in self._given})
+            name: extreme_of(choose, [part.ends[column] for part in self.given])
             for name, (column, choose) in EXTREMES.items()
         }
 
     @property
     def lost(self) -> Lost | None:
         """What was taken from it, if that may leave it empty or without one of its extremes."""
-        if not self._taken:
+        if not self.taken:
             return None
         gone = {}
         for name, (column, _) in EXTREMES.items():
-            given = {run[column] for run in self._given}
-            values = {run[column] for run in self._taken} - given - {None}
+            given = {part.ends[column] for part in self.given}
+            values = {part.ends[column] for part in self.taken} - given - {None}
             if values:
                 gone[name] = values
-        return Lost(gone, len(self._given), self.extremes) if gone or not self._given else None
+        return Lost(gone, len(self.given), self.extremes) if gone or not self.given else None
 
 
 def apply(connection: Connection, changes: Iterable[tuple[Run | None, Run | None]]) -> None:
@@ -80,29 +115,52 @@ def apply(connection: Connection, changes: Iterable[tuple[Run | None, Run | None
             transaction holds the runs' rows. Of each the columns `COLUMNS_NEEDED`.
     """
     changed = changes_of(changes)
-    # Always in this order, and in that of the keys: no two transactions wait for each other then.
-    _write(connection, DAYS, changed[DAYS.name])
-    _write(connection, TOTALS, changed[TOTALS.name])
+    for table in IN_ORDER:
+        _write(connection, table, changed[table.name])
 
 
 def changes_of(changes: Iterable[tuple[Run | None, Run | None]]) -> dict[str, dict[Key, Change]]:
     """Return by what each row of each table is changed."""
-    totals: dict[Key, Change] = defaultdict(Change)
-    days: dict[Key, Change] = defaultdict(Change)
+    changed: dict[str, dict[Key, Change]] = {table.name: defaultdict(Change) for table in IN_ORDER}
     for before, after in changes:
-        if before == after:
+        was, now = _parts_of(before), _parts_of(after)
+        if before is not None and after is not None and was == now and _own(before) == _own(after):
             continue
-        for run, is_added in ((before, False), (after, True)):
-            if run is None:
-                continue
-            contribution = sums.contribution(run)
-            for rows, key in (
-                (totals, total_key(run, run["project"])),
-                (totals, total_key(run, EVERYTHING)),
-                (days, day_key(run)),
-            ):
-                (rows[key].add if is_added else rows[key].take)(run, contribution)
-    return {DAYS.name: days, TOTALS.name: totals}
+        if before is not None:
+            for name, key, part in _rows_of(before, was):
+                changed[name][key].taken.append(part)
+        if after is not None:
+            for name, key, part in _rows_of(after, now):
+                changed[name][key].given.append(part)
+    totals = changed[TOTALS.name]
+    for key, change in [*totals.items()]:
+        totals[EVERYTHING, *key[1:]].join(change)
+    return changed
+
+
+def _parts_of(run: Run | None) -> _Parts:
+    """Return a run's parts, by the names of their tables."""
+    if run is None:
+        return {}
+    return {name: take_apart(run) for name, take_apart in PARTS.items()}
+
+
+def _rows_of(run: Run, parts: _Parts) -> Iterator[tuple[str, Key, Part]]:
+    """Yield the rows that a run counts in, by table and key, each with what it is there.
+
+    Those over all projects are left out: they are changed by what the projects' are.
+    """
+    drawn_by_all = Drawn.by(run)
+    ends = {column: run[column] for column, _ in EXTREMES.values()}
+    whole = Part(sums.contribution(run, drawn_by_all), ends)
+    project, day = run["project"], day_of(run)
+    yield TOTALS.name, total_key(run), whole
+    yield DAYS.name, day_key(run, day), whole
+    for table, by_name in parts.items():
+        for name, drawn in by_name.items():
+            is_whole = drawn == drawn_by_all
+            part = whole if is_whole else Part(sums.contribution(run, drawn), ends)
+            yield table, (project, day, name), part
 
 
 @dataclass(frozen=True)
@@ -143,17 +201,22 @@ def grouped(
 
     Returns a (row, tally) for each combination that occurs; the row has the keys as attributes.
     """
-    summed: list[ColumnElement[Any]] = [func.sum(DAYS.c[name]).label(name) for name in COLUMNS]
-    for name, (_, choose) in EXTREMES.items():
-        summed.append((func.min if choose is min else func.max)(DAYS.c[name]).label(name))
-    query = select(*keys, *summed).where(*conditions).group_by(*keys)
+    query = select(*keys, *summed(DAYS)).where(*conditions).group_by(*keys)
     return [(row, Tally.of(dict(row._mapping))) for row in connection.execute(query)]
 
 
-def total_key(run: Run, project: str) -> Key:
-    """Return the key of the row of `TOTALS` that a run counts in."""
+def summed(table: Table) -> list[ColumnElement[Any]]:
+    """Return what makes one row of sums of several rows of this table."""
+    columns: list[ColumnElement[Any]] = [func.sum(table.c[name]).label(name) for name in COLUMNS]
+    for name, (_, choose) in EXTREMES.items():
+        columns.append((func.min if choose is min else func.max)(table.c[name]).label(name))
+    return columns
+
+
+def total_key(run: Run) -> Key:
+    """Return the key of its project's row of `TOTALS` that a run counts in."""
     place = run["country_iso_code"] or "", run["region"] or ""
-    return project, *place, run["intensity_source"] or "", run["intensity_year"] or 0
+    return run["project"], *place, run["intensity_source"] or "", run["intensity_year"] or 0
 
 
 def day_of(run: Run) -> date:
@@ -162,27 +225,23 @@ def day_of(run: Run) -> date:
     return started_at.astimezone(UTC).date()
 
 
-def day_key(run: Run) -> Key:
+def day_key(run: Run, day: date) -> Key:
     """Return the key of the row of `DAYS` that a run counts in."""
     return (
         run["project"],
-        day_of(run),
+        day,
         run["strategy"] or "",
         run["study"] or "",
         run["user"] or "",
         run["country_iso_code"] or "",
         run["region"] or "",
+        run["status"],
     )
 
 
 def _write(connection: Connection, table: Table, changes: Mapping[Key, Change]) -> None:
-    names = [str(column.name) for column in table.primary_key]  # SQLAlchemy's own are slow.
     # What every writer changes comes last: whoever holds it makes all others wait.
     in_order = sorted(changes.items(), key=lambda change: (change[0][0] == EVERYTHING, change[0]))
-    rows = [
-        dict(zip(names, key, strict=True)) | change.added | change.extremes
-        for key, change in in_order
-    ]
-    add(connection, table, rows)
+    add(connection, table, [(*key, *change.values) for key, change in in_order])
     losses = {key: lost for key, change in in_order if (lost := change.lost) is not None}
     mend(connection, table, losses)

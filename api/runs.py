@@ -83,15 +83,15 @@ def _this(run_id: UUID, access: Access) -> ColumnElement[bool]:
     return and_(RUNS.c.run_id == run_id, access.covers(RUNS.c.project))
 
 
-def comparable(connection: Connection, project: str) -> list[RunReport]:
-    """Return the completed runs of a project's studies, without their nodes, oldest first."""
+def comparable(connection: Connection, project: str, study: str | None = None) -> list[RunReport]:
+    """Return the completed runs of a project's studies, or of one, without nodes, oldest first."""
     columns = [column for column in REPORT_COLUMNS if column.name != "nodes"]
     query = (
         select(*columns)
         .where(
             RUNS.c.project == project,
             RUNS.c.status == "completed",
-            RUNS.c.study.is_not(None),
+            RUNS.c.study.is_not(None) if study is None else RUNS.c.study == study,
         )
         .order_by(RUNS.c.started_at, RUNS.c.run_id)
     )
@@ -103,3 +103,9 @@ def has_project(connection: Connection, project: str) -> bool:
     """Tell whether the ledger holds a run of this project."""
     query = select(RUNS.c.run_id).where(RUNS.c.project == project).limit(1)
     return connection.execute(query).first() is not None
+
+
+def has_study(connection: Connection, project: str, study: str) -> bool:
+    """Tell whether the ledger holds a run of this study of this project."""
+    of_study = (RUNS.c.study == study, RUNS.c.project == project)
+    return connection.execute(select(RUNS.c.run_id).where(*of_study).limit(1)).first() is not None

@@ -1,14 +1,15 @@
 """What is added up of runs: whole numbers, so that adding and taking away again is exact.
 
 A quantity is a count of its last decimal, as `api.columns.FixedPoint` stores it. A sum of counts
-may not fit 64 bits, so the quotients and the remainders by `PART` are summed apart: either fits for
-a thousand million runs.
+may not fit 64 bits, so the quotient and the remainder by `PART` of what is added are summed apart:
+either fits for a thousand million times.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self, TypeVar, get_args
+from operator import itemgetter
+from typing import Any, NamedTuple, Self, TypeVar, get_args
 
 from api.columns import count_from, float_of
 from carbon.schema import Status, Totals
@@ -47,23 +48,49 @@ linearly: runs share meters, so the band does not shrink with their number."""
 
 SUMMED = KNOWN | DERIVED
 
-NEEDED = (*KNOWN, "status", "started_at", "pue", "energy_uncertainty", "intensity_g_per_kwh")
-"""The columns of a run that `contribution` reads."""
+
+class Drawn(NamedTuple):
+    """What was drawn and emitted, by a run or by a part of it; None is unknown."""
+
+    energy_kwh: float | None
+    gpu_energy_kwh: float | None
+    cpu_energy_kwh: float | None
+    ram_energy_kwh: float | None
+    idle_energy_kwh: float | None
+    emissions_kg: float | None
+    market_emissions_kg: float | None
+    energy_uncertainty: float | None
+
+    @classmethod
+    def by(cls, run: Mapping[str, Any]) -> Self:
+        """Return it of a whole run."""
+        return cls._make(_all_of(run))
 
 
-def contribution(run: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return what a run adds to a sum, in the order of `COLUMNS`."""
-    counts = {
-        name: None if (value := run[name]) is None else count_from(value, decimals)
-        for name, decimals in KNOWN.items()
-    }
-    summed = counts | _derived(run, counts)
-    status = run["status"]
-    added = [int(status == each) for each in STATUSES]
-    added += [int(count is not None) for count in counts.values()]
-    for name in SUMMED:
-        added += divmod(summed[name] or 0, PART)
-    return tuple(added)
+_all_of = itemgetter(*Drawn._fields)
+
+NEEDED = (*Drawn._fields, "duration_s", "status", "started_at", "pue", "intensity_g_per_kwh")
+"""The columns of a run that decide what it adds to a row of sums."""
+
+
+def contribution(run: Mapping[str, Any], drawn: Drawn) -> tuple[int, ...]:
+    """Return what a run adds to a sum: whole numbers that `columns_of` makes columns of.
+
+    Args:
+        run: of which `duration_s`, `status` and `pue` are read.
+        drawn: by all of it, or by the part that is summed.
+    """
+    added = _OF_STATUS[run["status"]].copy()
+    counts = []
+    for value, decimals in zip((run["duration_s"], *drawn[:-1]), _DECIMALS, strict=True):
+        counts.append(0 if value is None else count_from(value, decimals))
+        added.append(int(value is not None))
+    counts += _derived(run["pue"], drawn, counts[1], counts[6])
+    return *added, *counts
+
+
+_DECIMALS = tuple(KNOWN[name] for name in ("duration_s", *Drawn._fields[:-1]))
+_OF_STATUS = {status: [int(status == each) for each in STATUSES] for status in STATUSES}
 
 
 def grid_count(energy_count: int, pue: float) -> int:
@@ -71,19 +98,23 @@ def grid_count(energy_count: int, pue: float) -> int:
     return round(energy_count * pue)
 
 
-def _derived(run: Mapping[str, Any], counts: Mapping[str, int | None]) -> dict[str, int]:
-    energy, emissions = counts["energy_kwh"] or 0, counts["emissions_kg"]
-    grid = grid_count(energy, run["pue"])
-    uncertainty = run["energy_uncertainty"]
-    is_uncertain = uncertainty is not None
-    return {
-        "grid_energy_kwh": grid,
-        "emitting_energy_kwh": 0 if emissions is None else grid,
-        "energy_error_kwh": round(energy * uncertainty) if is_uncertain else 0,
-        "uncertain_energy_kwh": energy if is_uncertain else 0,
-        "emissions_error_kg": round((emissions or 0) * uncertainty) if is_uncertain else 0,
-        "uncertain_emissions_kg": emissions or 0 if is_uncertain else 0,
-    }
+def _derived(pue: float, drawn: Drawn, energy: int, emissions: int) -> tuple[int, ...]:
+    """Return the counts of `DERIVED`."""
+    grid = grid_count(energy, pue)
+    emitting = 0 if drawn.emissions_kg is None else grid
+    if (uncertainty := drawn.energy_uncertainty) is None:
+        return grid, emitting, 0, 0, 0, 0
+    error, emissions_error = round(energy * uncertainty), round(emissions * uncertainty)
+    return grid, emitting, error, energy, emissions_error, emissions
+
+
+def columns_of(total: Sequence[int]) -> tuple[int, ...]:
+    """Return a sum of contributions as `COLUMNS` hold it."""
+    parts = (part for count in total[_COUNTED:] for part in divmod(count, PART))
+    return *total[:_COUNTED], *parts
+
+
+_COUNTED = len(STATUSES) + len(KNOWN)
 
 
 COLUMNS = (

@@ -300,7 +300,8 @@ class HardwareRow(SQLModel, table=True):
 def _rollup(name: str, *keys: Column[Any]) -> Table:
     """Declare a table of sums over the runs that have these keys in common.
 
-    What is unknown of a run is empty text or 0 among its keys, as a key cannot be null.
+    What is unknown of a run is empty text or 0 among its keys, as a key cannot be null. SQLite
+    keeps the rows in the order of their keys, with no index beside them.
     """
     moment = RunRow.__table__.c.started_at.type  # type: ignore[attr-defined]
     types = {"started_at": moment, "intensity_g_per_kwh": Float()}
@@ -310,6 +311,7 @@ def _rollup(name: str, *keys: Column[Any]) -> Table:
         *keys,
         *(Column(column, BigInteger, nullable=False) for column in sums.COLUMNS),
         *(Column(column, types[of]) for column, (of, _) in sums.EXTREMES.items()),
+        sqlite_with_rowid=False,
     )
 
 
@@ -339,8 +341,15 @@ DAYS = _rollup(
     _key("user"),
     _key("country_iso_code"),
     _key("region"),
+    _key("status"),
 )
 """Sums over the runs of a project that started on one day, in UTC, by what they are grouped by."""
+
+NODE_DAYS = _rollup("node_days", _key("project"), _key("day", Date), _key("hostname"))
+"""The same over what each host drew for them."""
+
+GPU_DAYS = _rollup("gpu_days", _key("project"), _key("day", Date), _key("gpu_model"))
+"""The same over what the accelerators of each model drew for them."""
 
 RUNS: Table = RunRow.__table__  # type: ignore[attr-defined]
 """The table itself: rows are read and written as values, never as objects with a state."""

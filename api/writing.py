@@ -119,11 +119,10 @@ class Writing:
             self.connection,
             ((run_id, self._before.get(run_id), row) for run_id, row in self._after.items()),
         )
-        changes = [
-            (_counted(self._before.get(run_id)), _counted(row))
-            for run_id, row in self._after.items()
-        ]
-        rollups.apply(self.connection, changes)
+        rollups.apply(
+            self.connection,
+            ((self._before.get(run_id), row) for run_id, row in self._after.items()),
+        )
 
 
 def read(
@@ -132,10 +131,6 @@ def read(
     """Return of those of these runs that are there what is counted, and what holds of them."""
     rows = connection.execute(query, {"run_ids": run_ids}).mappings()
     return {row["run_id"]: dict(row) for row in rows}
-
-
-def _counted(row: rollups.Run | None) -> rollups.Run | None:
-    return None if row is None else {name: row[name] for name in rollups.COLUMNS_NEEDED}
 
 
 def row_of(report: RunReport, heard_at: datetime, *, is_merged: bool) -> dict[str, Any]:

@@ -318,6 +318,7 @@ def export(
     project: Annotated[list[str] | None, typer.Option(help="Of this project.")] = None,
     study: Annotated[list[str] | None, typer.Option(help="Of this study.")] = None,
     status: Annotated[list[str] | None, typer.Option(help="With this status.")] = None,
+    user: Annotated[list[str] | None, typer.Option(help="Run by this user.")] = None,
     tag: Annotated[
         list[str] | None, typer.Option(metavar="KEY[:VALUE]", help="With every one of these tags.")
     ] = None,
@@ -338,6 +339,7 @@ def export(
             project=project,
             study=study,
             status=status,
+            user=user,
             tag=tag,
             since=since,
             until=until,

@@ -1,10 +1,10 @@
 """The REST client: delivers reports, reads summaries. Every call has a timeout and a deadline."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 from uuid import UUID
 
 import httpx
@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from carbon.deadline import Deadline
 from carbon.errors import ApiError, ApiRejectedError, ApiUnreachableError
 from carbon.leaving import at_work
+from carbon.queries import GroupFilters, RunFilters, given
 from carbon.schema import (
     Accepted,
     AuditEntry,
@@ -22,6 +23,8 @@ from carbon.schema import (
     FactorTable,
     FactorTableInfo,
     GridFactor,
+    GroupPage,
+    GroupTotals,
     Health,
     ProjectPage,
     ProjectTotals,
@@ -30,6 +33,7 @@ from carbon.schema import (
     RunFields,
     RunPage,
     RunReport,
+    Scaling,
     StudyPage,
     StudyTotals,
     Summary,
@@ -41,7 +45,7 @@ if TYPE_CHECKING:
     from carbon.accounting import Accounting
 
 T = TypeVar("T")
-P = TypeVar("P", RunPage, ProjectPage, StudyPage, AuditPage)
+P = TypeVar("P", RunPage, ProjectPage, StudyPage, GroupPage, AuditPage)
 
 DEADLINE_S = 60.0
 """How long a whole request may take,"""
@@ -54,39 +58,6 @@ _TEMPORARY_REFUSALS = frozenset({408, 425, 429})
 
 
 _PAGE_LENGTH = 500
-
-_Some = str | Sequence[str] | None
-
-
-class RunFilters(TypedDict, total=False):
-    """Which runs are asked for, and in which order; what is None or left out does not matter.
-
-    Several values of one filter are alternatives, but of `tag` a run must have every one: a tag's
-    key, or `key:value`. `host` and `gpu` are in any case. `q` is whole words, all of which are in
-    the run's texts. `since` and `until` are aware moments, or dates in UTC of which the last day
-    belongs to the range. `sort` is started_at, duration_s, energy_kwh or emissions_kg, after a "-"
-    in descending order.
-    """
-
-    project: _Some
-    study: _Some
-    strategy: _Some
-    status: _Some
-    tag: _Some
-    host: _Some
-    gpu: _Some
-    country: _Some
-    region: _Some
-    since: datetime | date | str | None
-    until: datetime | date | str | None
-    min_energy_kwh: float | None
-    max_energy_kwh: float | None
-    min_emissions_kg: float | None
-    max_emissions_kg: float | None
-    min_duration_s: float | None
-    max_duration_s: float | None
-    q: str | None
-    sort: str | None
 
 
 class Client:
@@ -153,7 +124,7 @@ class Client:
     ) -> RunPage:
         """Read one page of runs, newest first; pass `next_cursor` on to read the next."""
         asked = {"limit": limit, "cursor": cursor, **filters}
-        return self._call(RunPage, "GET", "/v1/runs", params=_given(asked))
+        return self._call(RunPage, "GET", "/v1/runs", params=given(asked))
 
     def all_runs(self, **filters: Unpack[RunFilters]) -> Iterator[RunFields]:
         """Yield every run that the filters let through, read page by page while they are used."""
@@ -167,7 +138,7 @@ class Client:
             form: csv, parquet or jsonl.
             filters: which runs, and in which order.
         """
-        parameters = _given({"format": form, **filters})
+        parameters = given({"format": form, **filters})
         with self._answers(), self._http.stream("GET", "/v1/runs", params=parameters) as response:
             if not response.is_success:
                 response.read()
@@ -189,6 +160,26 @@ class Client:
         if project is None:
             return self._call(Summary, "GET", "/v1/summary")
         return self._call(Summary, "GET", f"/v1/projects/{quoted(project)}/summary")
+
+    def groups(
+        self, *keys: str, project: str | None = None, **filters: Unpack[GroupFilters]
+    ) -> list[GroupTotals]:
+        """Read what runs add up to by one key or two, of a project or of everything.
+
+        Args:
+            keys: day, week, month, project, strategy, study, user, status, place, node, gpu_model;
+                a line has the fields of these, the others are None.
+            project: the one asked for; None is all of them.
+            filters: which runs.
+        """
+        asked = {"group_by": ",".join(keys), **filters}
+        path = "/v1/summary" if project is None else f"/v1/projects/{quoted(project)}/summary"
+        return [line for page in self._pages(GroupPage, path, asked) for line in page.items]
+
+    def scaling(self, project: str, study: str) -> Scaling:
+        """Read what each configuration of a study took and drew."""
+        path = f"/v1/projects/{quoted(project)}/studies/{quoted(study)}/scaling"
+        return self._call(Scaling, "GET", path)
 
     def tradeoff(self, project: str) -> Tradeoff:
         """Read what each speedup of a project's studies cost in energy."""
@@ -217,7 +208,7 @@ class Client:
 
     def grid(self, table: str | None = None) -> list[GridFactor]:
         """Read the carbon intensity of every country and region, of a factor table or our own."""
-        return self._call(list[GridFactor], "GET", "/v1/grid", params=_given({"table": table}))
+        return self._call(list[GridFactor], "GET", "/v1/grid", params=given({"table": table}))
 
     def factor_tables(self) -> list[FactorTableInfo]:
         """Read which factor tables there are, the one imported last first."""
@@ -265,7 +256,7 @@ class Client:
     def _pages(self, shape: type[P], path: str, filters: Mapping[str, Any]) -> Iterator[P]:
         cursor: str | None = None
         while True:
-            asked = _given({**filters, "limit": _PAGE_LENGTH, "cursor": cursor})
+            asked = given({**filters, "limit": _PAGE_LENGTH, "cursor": cursor})
             page = self._call(shape, "GET", path, params=asked)
             yield page
             cursor = page.next_cursor
@@ -316,19 +307,6 @@ class Client:
         if response.is_client_error and response.status_code not in _TEMPORARY_REFUSALS:
             return ApiRejectedError(message, response.status_code, problem)
         return ApiUnreachableError(message, response.status_code)
-
-
-def _given(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters that have a value, as a URL can hold them; of a list, each of them."""
-
-    def text(value: Any) -> Any:
-        return value.isoformat() if isinstance(value, date) else value
-
-    return {
-        name: [text(each) for each in value] if isinstance(value, list | tuple) else text(value)
-        for name, value in parameters.items()
-        if value is not None
-    }
 
 
 def quoted(segment: str) -> str:

@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.problems import MEDIA_TYPE
 from carbon import grid
-from carbon.schema import RunReport
+from carbon.schema import DeviceReport, RunReport
 from tests.factories import make_report
 from tests.fixtures.ledgers import Ledgers
 from tests.keys import bearing, make_key
@@ -54,6 +54,9 @@ QUERIES: dict[str, list[Any]] = {
     "gpu": ["Zephyr 9000"],
     "country": ["FRA"],
     "region": ["zephyrland"],
+    "user": ["zoe"],
+    "group_by": ["project", "day,user", "status,place", "node", "gpu_model,month"],
+    "order": ["descending"],
     "q": ["zephyr", "secret zephyr"],
     "since": ["2026-03-01"],
     "until": ["2030-03-01"],
@@ -85,9 +88,11 @@ THEIR_TERMS = {
 }
 
 
-def named(report: RunReport, hostname: str) -> RunReport:
+def on_hardware(report: RunReport, hostname: str, model: str) -> RunReport:
     (node,) = report.nodes
-    return report.model_copy(update={"nodes": [node.model_copy(update={"hostname": hostname})]})
+    device = DeviceReport(uuid="GPU-0", name=model)
+    node = node.model_copy(update={"hostname": hostname, "devices": [device]})
+    return report.model_copy(update={"nodes": [node]})
 
 
 def their_report(**fields: Any) -> RunReport:
@@ -103,7 +108,7 @@ def their_report(**fields: Any) -> RunReport:
         user="zoe",
         **fields,
     )
-    return named(report, "zephyr-node")
+    return on_hardware(report, "zephyr-node", "Zephyr 9000")
 
 
 Asked = tuple[str, str, str, str]
@@ -173,17 +178,19 @@ class World:
             "name": ["secret"],
             "valid_from": ["2026-01-01"],
             "kind": ["gpu", "host"],
+            "study": ["zephyr-1", "s0"],
         }
         names = [each["name"] for each in named if each["in"] == "path"]
         paths = [path]
         for name in names:
             assert name in values, f"{path}: which {name} could lead to others' runs?"
             paths = [each.replace(f"{{{name}}}", value) for each in paths for value in values[name]]
+        asked = [each["name"] for each in named if each["in"] == "query"]
+        always = {"group_by": "day"} if "group_by" in asked else {}
         queries = [
-            str(httpx.QueryParams({each["name"]: value}))
-            for each in named
-            if each["in"] == "query"
-            for value in query_values[each["name"]]
+            str(httpx.QueryParams({**always, name: value}))
+            for name in asked
+            for value in query_values[name]
         ]
         if method in ("DELETE", "PATCH"):  # Mine are still needed, as they are.
             paths = [each for each in paths if str(self.mine[0].run_id) not in each]

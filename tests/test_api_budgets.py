@@ -246,7 +246,7 @@ def test_what_is_no_budget_is_refused(shared_client: TestClient) -> None:
 
 def test_no_budget_has_the_name_of_something_else_of_a_project(shared_client: TestClient) -> None:
     paths = shared_client.get("/openapi.json").json()["paths"]
-    suffix = re.compile(r"/v1/projects/\{project\}/([^/{}]+)$")
+    suffix = re.compile(r"/v1/projects/\{project\}/(?:.*/)?([^/{}]+)$")
     assert {match[1] for match in map(suffix.match, paths) if match} == RESERVED
     for name in RESERVED:
         sent = {"quantity": "energy_kwh", "limit": 1, "period": "month"}

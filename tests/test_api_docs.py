@@ -37,6 +37,7 @@ def test_the_schema_names_every_route_and_the_reports_fields(api_client: TestCli
         ("get", "/v1/projects"),
         ("get", "/v1/projects/{project}/summary"),
         ("get", "/v1/projects/{project}/studies"),
+        ("get", "/v1/projects/{project}/studies/{study}/scaling"),
         ("get", "/v1/projects/{project}/tradeoff"),
         ("get", "/v1/summary"),
         ("get", "/v1/grid"),

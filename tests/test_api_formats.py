@@ -195,6 +195,9 @@ def tagged(client: TestClient, path: str, etag: str | None = None) -> Any:
         "/v1/runs/{run}/epochs",
         "/v1/projects",
         "/v1/projects/digits/studies",
+        "/v1/projects/digits/summary",
+        "/v1/summary",
+        "/v1/summary?group_by=day",
     ],
 )
 def test_what_is_known_already_is_not_sent_again(api_client: TestClient, path: str) -> None:

@@ -238,8 +238,8 @@ def test_any_text_comes_back_as_it_was_sent(client: TestClient, text: str) -> No
     put(client, report)
     assert client.get(f"/v1/runs/{report.run_id}").json() == json.loads(report.model_dump_json())
     listed = json.loads(report.model_dump_json())
-    for name, value in {"project": text, "study": text, "region": text}.items():
-        (line,) = client.get("/v1/runs", params={name: value}).json()["items"]
+    for name in ("project", "study", "user", "region"):
+        (line,) = client.get("/v1/runs", params={name: text}).json()["items"]
         assert line == {key: listed[key] for key in line}
     for key, value in {"tag": f"{text}:{text}", "host": text, "gpu": text}.items():
         assert len(client.get("/v1/runs", params={key: value}).json()["items"]) == 1
@@ -251,6 +251,10 @@ def test_any_text_comes_back_as_it_was_sent(client: TestClient, text: str) -> No
     safe = f"'{text}" if text[0] in "=+-@" else text
     assert (row["name"], row["user"], row["intensity_source"]) == (safe, safe, safe)
     assert json.loads(row["tags"]) == {text: text}
+    for key in ("project", "study", "user", "node", "gpu_model"):
+        asked = {"group_by": key, **of_it}
+        (group,) = client.get("/v1/summary", params=asked).json()["items"]
+        assert group[key] == text
     projects = [line["project"] for line in client.get("/v1/projects").json()["items"]]
     assert text in projects
 

@@ -26,7 +26,13 @@ PATH = f"/v1/runs/{REPORT.run_id}"
 BODY = REPORT.model_dump_json()
 
 # What earlier versions did not have yet, the last of them first.
+AT_0006 = (
+    "UPDATE alembic_version SET version_num = '0006'",
+    "DROP TABLE node_days",
+    "DROP TABLE gpu_days",
+)
 AT_0003 = (
+    *AT_0006,
     "UPDATE alembic_version SET version_num = '0003'",
     *(f"DROP TABLE {name}" for name in ("prices", "budgets", "crossings", "hardware")),
     "DROP TABLE unlabelled",
@@ -74,7 +80,7 @@ WITHOUT_SHARES = (
 )
 WITHOUT_SERIES = (*WITHOUT_SHARES, "DROP TABLE series")
 WITHOUT_IDLE = (*WITHOUT_SERIES, "ALTER TABLE runs DROP COLUMN idle_energy_kwh")
-EARLIER = [AT_0003, AT_0001, UNSTAMPED, WITHOUT_SHARES, WITHOUT_SERIES, WITHOUT_IDLE]
+EARLIER = [AT_0006, AT_0003, AT_0001, UNSTAMPED, WITHOUT_SHARES, WITHOUT_SERIES, WITHOUT_IDLE]
 
 
 def alter(url: str, statements: Iterable[str]) -> None:
@@ -115,6 +121,13 @@ def test_the_migrations_come_to_what_the_tables_say(ledgers: Ledgers) -> None:
     with engine.begin() as connection:
         context = MigrationContext.configure(connection, opts=compared)
         assert compare_metadata(context, SQLModel.metadata) == []
+        if ledgers.backend == "sqlite":
+            listed = connection.execute(text("PRAGMA table_list")).all()
+            assert {table.name for table in listed if table.wr} == {
+                table.name
+                for table in SQLModel.metadata.sorted_tables
+                if not table.dialect_options["sqlite"]["with_rowid"]
+            }
         connection.execute(text("DROP INDEX runs_by_study"))
         connection.execute(text("ALTER TABLE runs DROP COLUMN name"))
         assert len(compare_metadata(context, SQLModel.metadata)) == 2
@@ -188,8 +201,9 @@ def test_an_earlier_ledger_is_refused_until_it_is_upgraded_and_keeps_its_runs(
         "0004  Runs that wait for their labels.",
         "0005  Corrections, audit log and factor tables.",
         "0006  Prices, budgets, crossings and hardware.",
+        "0007  Sums by status, node and GPU model.",
     ]
-    before = {AT_0001: 1, AT_0003: 3}.get(tuple(statements), 0)
+    before = {AT_0001: 1, AT_0003: 3, AT_0006: 6}.get(tuple(statements), 0)
     assert steps == done[before:]
     assert last.endswith(f"is upgraded to {migrate.head()}")
     assert administration.main(["upgrade", "--database", url]) == 0

@@ -48,12 +48,12 @@ NAMES = [
 ]
 
 
-def test_a_project_may_have_any_name(live_api: LiveApi) -> None:
+def test_a_project_and_a_study_may_have_any_name(live_api: LiveApi) -> None:
     # Over HTTP, for Starlette's test client decodes a path twice and could not say "%2F".
     names = {*NAMES, "a", "b", "plain/summary", "a/summary/summary"}
     with Client(live_api.settings) as client:
         for name in names:
-            client.put_run(make_report(project=name, study="s", name=name))
+            client.put_run(make_report(project=name, study=name, name=name))
         assert {line.project for line in client.projects()} == names
         for name in names:
             total = client.summary(name)
@@ -61,6 +61,7 @@ def test_a_project_may_have_any_name(live_api: LiveApi) -> None:
             assert total.last_run is not None
             assert total.last_run.name == name
             assert client.tradeoff(name).project == name
+            assert client.scaling(name, name).study == name
             assert [run.name for run in client.runs(project=name).items] == [name]
 
 
@@ -118,6 +119,21 @@ def test_a_project_without_a_study_has_an_empty_tradeoff(api_client: TestClient)
     put(api_client, make_report())
     found = api_client.get("/v1/projects/digits/tradeoff").json()
     assert found == {"project": "digits", "points": [], "differences": {}}
+
+
+def test_a_study_scales(api_client: TestClient) -> None:
+    for workers, study in ((1, "s/1"), (2, "s/1"), (4, "other")):
+        put(api_client, make_report(study=study, strategy="ddp", world_size=workers))
+    path = "/v1/projects/digits/studies/s%2F1/scaling"
+    answer = api_client.get(path).json()
+    assert (answer["project"], answer["study"]) == ("digits", "s/1")
+    assert [point["workers"] for point in answer["points"]] == [1, 2]
+    whole = api_client.get("/v1/projects/digits/tradeoff").json()
+    assert answer["points"] == [point for point in whole["points"] if point["study"] == "s/1"]
+    put(api_client, make_report(study="failed", status="failed"))
+    assert api_client.get(path.replace("s%2F1", "failed")).json()["points"] == []
+    for missing in (path.replace("s%2F1", "none"), path.replace("digits", "none")):
+        assert api_client.get(missing).status_code == 404
 
 
 def test_lists_come_in_pages_and_complete_where_runs_started_at_once(

@@ -24,11 +24,33 @@ from api.heartbeats import Patience, mark_lost
 from api.overlay import as_delivered, laid_over
 from api.problems import ProblemError
 from api.summaries import projects, summary
-from api.tables import DAYS, RUNS, TOTALS
-from carbon.schema import Correction, Factor, FactorKind, FactorTable, RecostOrder, RunReport
+from api.tables import DAYS, NODE_DAYS, RUNS, TOTALS
+from carbon.schema import (
+    Correction,
+    DeviceReport,
+    Factor,
+    FactorKind,
+    FactorTable,
+    NodeReport,
+    RecostOrder,
+    RunReport,
+)
 from tests.factories import make_report
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def node(hostname: str, *models: str | None, attempt: int = 0) -> NodeReport:
+    """A host with accelerators of these models, all but the first of unknown energy."""
+    devices = [
+        DeviceReport(uuid=f"GPU-{i}", name=model, energy_kwh=None if i else 0.3)
+        for i, model in enumerate(models)
+    ]
+    gpu = 0.3 if models else None
+    return NodeReport(
+        hostname=hostname, attempt=attempt, energy_kwh=gpu, gpu_energy_kwh=gpu, devices=devices
+    )
+
 
 fields = st.fixed_dictionaries(
     {
@@ -44,6 +66,13 @@ fields = st.fixed_dictionaries(
         "intensity_g_per_kwh": st.none() | st.sampled_from([0.0, 56.0, 380.95]),
         "country_iso_code": st.sampled_from([None, "DEU", "FRA"]),
         "pue": st.floats(1, 2),
+        "nodes": st.sampled_from(
+            [
+                [],
+                [node("one", "H100", "V100")],
+                [node("one"), node("two", "H100"), node("two", None, attempt=1)],
+            ]
+        ),
         "started_at": st.integers(-3, 3).map(lambda hours: NOON + timedelta(hours=9 * hours)),
     }
 )
@@ -273,10 +302,15 @@ def test_what_is_wrong_is_named_and_mended(engine: Engine) -> None:
         reports.store(connection, [make_report(), make_report(project="other")])
         connection.execute(delete(TOTALS).where(TOTALS.c.project == "other"))
         connection.execute(update(DAYS).values(runs_completed=DAYS.c.runs_completed + 1))
+        connection.execute(delete(NODE_DAYS).where(NODE_DAYS.c.project == "other"))
+        spoilt = {"emissions_kg_remainder": NODE_DAYS.c.emissions_kg_remainder - 1}
+        connection.execute(update(NODE_DAYS).values(spoilt))
         row = dict(connection.execute(select(TOTALS).limit(1)).mappings().one())
         connection.execute(insert(TOTALS).values({**row, "project": "gone"}))
     found = problems(engine)
     assert [line.split(": ", 1)[1] for line in found] == [
+        "has wrong emissions_kg",
+        "is missing",
         "has wrong runs_completed",
         "has wrong runs_completed",
         "is of no run",

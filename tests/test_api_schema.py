@@ -66,7 +66,10 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
 
 
 def aimed(case: Any) -> Any:
-    """The same request of what is there: a made-up id hits nothing."""
+    """The same request of what is there: a made-up id or cursor hits nothing."""
+    case.query.pop("cursor", None)
+    if case.path.endswith("/summary") and case.query:
+        case.query["group_by"] = "day"  # Without it there is nothing to choose.
     if "run_id" in case.path_parameters and isinstance(case.body, dict) and "run_id" in case.body:
         case.path_parameters["run_id"] = case.body["run_id"]
     else:

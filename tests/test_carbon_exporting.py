@@ -48,7 +48,7 @@ def test_the_command_exports_what_is_asked_for(
     env = tracked_env | {"CARBON_API_URL": live_api.url}
     with Client(live_api.settings) as client:
         kept = make_report(project="p", tags={"owner": "ann"})
-        for report in (kept, make_report(project="p"), make_report(project="q")):
+        for report in (kept, make_report(project="p"), make_report(project="q", user="bob")):
             client.put_run(report)
     output = tmp_path / "runs.csv"
     done = carbon("export", "--project", "p", "--tag", "owner:ann", "-o", str(output), env=env)
@@ -58,6 +58,8 @@ def test_the_command_exports_what_is_asked_for(
     assert str(kept.run_id) in lines[1]
     done = carbon("export", "--format", "jsonl", env=env)
     assert done.stdout.count("\n") == 3
+    done = carbon("export", "--format", "jsonl", "--user", "bob", env=env)
+    assert done.stdout.count('"project":"q"') == done.stdout.count("\n") == 1
     done = carbon("export", "--since", "yesterday", "-o", str(tmp_path / "no.csv"), env=env)
     assert done.returncode == 1
     assert is_one_line(done.stderr)

@@ -20,7 +20,7 @@ from carbon.schema import Budget, BudgetList, BudgetName, BudgetTerms, Price
 
 router = APIRouter(prefix="/projects", tags=["budgets"])
 
-RESERVED = frozenset({"budgets", "prices", "studies", "summary", "tradeoff", "what-if"})
+RESERVED = frozenset({"budgets", "prices", "scaling", "studies", "summary", "tradeoff", "what-if"})
 """What stands last in the paths of other things of a project: a project's name may hold a slash, so
 nothing else tells its budget from a project with a longer name."""
 

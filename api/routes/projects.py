@@ -13,8 +13,18 @@ from api.db import Database
 from api.etags import tagged
 from api.prices import DefaultPrice
 from api.problems import ProblemError, cut
-from carbon.analysis.tradeoff import tradeoff
-from carbon.schema import Name, ProjectPage, StudyPage, Summary, Totals, Tradeoff
+from api.routes.summaries import FORMS, GroupQuery, grouped
+from carbon.analysis.tradeoff import scaling, tradeoff
+from carbon.schema import (
+    GroupPage,
+    Name,
+    ProjectPage,
+    Scaling,
+    StudyPage,
+    Summary,
+    Totals,
+    Tradeoff,
+)
 
 T = TypeVar("T", bound=Totals)
 
@@ -22,6 +32,7 @@ router = APIRouter(prefix="/projects", tags=["projects"])
 
 
 ProjectName = Annotated[Name, Path(description="Percent-encoded; a slash is %2F.")]
+StudyName = Annotated[Name, Path(description="Percent-encoded; a slash is %2F.")]
 
 
 async def _readable(project: ProjectName, access: Reading) -> str:
@@ -77,16 +88,45 @@ def list_studies(
     return tagged(request, to_json(StudyPage(items=items, next_cursor=next_cursor)))
 
 
-@router.get("/{project:project}/summary")
-def project_summary(
-    project: ReadableProject, access: Reading, database: Database, price: DefaultPrice
-) -> Summary:
-    """Sum up all runs of a project."""
+@router.get("/{project:project}/studies/{study:project}/scaling")
+def study_scaling(project: ReadableProject, study: StudyName, database: Database) -> Scaling:
+    """Compare the configurations of one study: energy against speedup.
+
+    Where the names hold "/studies/" themselves, the last one is where the study's begins.
+    """
     with database.begin() as connection:
-        found = summaries.summary(connection, access, project, price)
-    if not found.runs:
-        raise unknown(project)
-    return found
+        if not runs.has_project(connection, project):
+            raise unknown(project)
+        compared = runs.comparable(connection, project, study)
+        if not compared and not runs.has_study(connection, project, study):
+            raise ProblemError(
+                404,
+                f"project {cut(project)!r} has no study {cut(study)!r}; "
+                "see /v1/projects/{project}/studies for those",
+            )
+    return scaling(project, study, compared)
+
+
+@router.get("/{project:project}/summary", response_model=Summary | GroupPage, responses=FORMS)
+def project_summary(
+    request: Request,
+    access: Reading,
+    project: ReadableProject,
+    database: Database,
+    price: DefaultPrice,
+    query: Annotated[GroupQuery, Query()],
+) -> Response:
+    """Sum up all runs of a project; with `group_by`, some of them as `/v1/summary` does."""
+    if query.group_by is None:
+        with database.begin() as connection:
+            found = summaries.summary(connection, access, project, price)
+        if not found.runs:
+            raise unknown(project)
+        return tagged(request, found.model_dump_json().encode())
+    with database.begin() as connection:
+        if not runs.has_project(connection, project):
+            raise unknown(project)
+    return grouped(request, database, query, query.grouping([project]))
 
 
 @router.get("/{project:project}/tradeoff")

@@ -12,7 +12,7 @@ from itertools import groupby
 
 from carbon import units
 from carbon.analysis.pareto import pareto_front
-from carbon.schema import ConfigValue, EpochReport, RunReport, Tradeoff, TradeoffPoint
+from carbon.schema import ConfigValue, EpochReport, RunReport, Scaling, Tradeoff, TradeoffPoint
 
 VARIED_ON_PURPOSE = frozenset({"strategy", "workers", "world_size"})
 """What a scaling study is there to vary, so that it tells nothing against it."""
@@ -70,6 +70,17 @@ def tradeoff(project: str, runs: Sequence[RunReport]) -> Tradeoff:
         if found := _differences([run.report for run in studies[study]]):
             differing[study] = found
     return Tradeoff(project=project, points=points, differences=differing)
+
+
+def scaling(project: str, study: str, runs: Sequence[RunReport]) -> Scaling:
+    """Compare the configurations of one study, as `tradeoff` does those of all."""
+    compared = tradeoff(project, [report for report in runs if report.study == study])
+    return Scaling(
+        project=project,
+        study=study,
+        points=compared.points,
+        differences=compared.differences.get(study, []),
+    )
 
 
 def _run_means(report: RunReport) -> _RunMeans | None:

@@ -1,6 +1,6 @@
 """What is read back: totals, comparisons, factors, problems."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 from uuid import UUID
 
@@ -148,6 +148,41 @@ class Summary(Totals):
     last_run_equivalents: list[Equivalent]
 
 
+class GroupTotals(Totals):
+    """One line of a summary by groups: the sums of the runs that have these keys in common.
+
+    A key that was not asked for is left out; one that is None is not known of the runs. Days begin
+    at 00:00 UTC, and a run belongs to the day on which it started.
+    """
+
+    day: date | None = None
+    week: str | None = None
+    """As ISO 8601 has it, from Monday: 2026-W09."""
+    month: str | None = None
+    """2026-03."""
+    project: str | None = None
+    strategy: str | None = None
+    study: str | None = None
+    user: str | None = None
+    status: str | None = None
+    country_iso_code: str | None = None
+    country_name: str | None = None
+    region: str | None = None
+    node: str | None = None
+    """A host: the sums are of what was drawn there. A run of several nodes counts on each, and a
+    correction of its energy is not divided among them."""
+    gpu_model: str | None = None
+    """The sums are of what the accelerators of this model drew, without their hosts. A run with
+    several models counts for each, and a correction of its energy is not divided among them."""
+
+
+class GroupPage(Wire):
+    """One page of a summary by groups, in the order of their keys; what is unknown comes first."""
+
+    items: list[GroupTotals]
+    next_cursor: str | None = None
+
+
 class TradeoffPoint(Wire):
     """One configuration of a study: what it took, what it drew, and whether anything beats it.
 
@@ -195,6 +230,17 @@ class Tradeoff(Wire):
     differences: dict[str, list[str]]
     """Per study, in what its runs differ besides strategy and workers, which is a reason not to
     compare them: "config KEY", "tag KEY", "epochs", "place", "PUE"."""
+
+
+class Scaling(Wire):
+    """Energy against speedup for one study: what more workers took and drew for the same work."""
+
+    project: str
+    study: str
+    points: list[TradeoffPoint]
+    """One for each configuration; none where no run of the study can be compared."""
+    differences: list[str]
+    """As in `Tradeoff`."""
 
 
 class GridFactor(Wire):
