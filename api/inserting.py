@@ -39,13 +39,17 @@ def _for_sqlite(dialect: Dialect, names: Sequence[str]) -> tuple[str, Callable[[
     """Return the statement, and what makes a row what it takes."""
     columns = _columns(dialect, names)
     places = ", ".join("?" * len(names))
-    makers = [RUNS.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names]
+    makers = [
+        (place, make)
+        for place, name in enumerate(names)
+        if (make := RUNS.c[name].type.dialect_impl(dialect).bind_processor(dialect)) is not None
+    ]
 
     def values_of(row: Row) -> tuple[Any, ...]:
-        return tuple(
-            value if make is None else make(value)
-            for value, make in zip(row.values(), makers, strict=True)
-        )
+        values = list(row.values())
+        for place, make in makers:
+            values[place] = make(values[place])
+        return tuple(values)
 
     return f"INSERT INTO {RUNS.name} ({columns}) VALUES ({places})", values_of
 

@@ -1,5 +1,6 @@
 """The process that serves: it says when it is ready, and ends when it is told to."""
 
+import gc
 import os
 import signal
 import socket
@@ -9,6 +10,9 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+
+# So many new objects are there before those in cycles are looked for; Python's own is 700.
+_COLLECT_AFTER = 100_000
 
 # How long answers under way may still take once the server was told to stop.
 _GRACE_S = 10
@@ -45,6 +49,11 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        # What is there by now stays there, and a batch of reports is tens of thousands of objects
+        # that all go when it is answered: looking for cycles among them takes longer than the rest.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_COLLECT_AFTER)
         self._when_ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,9 @@ from carbon.schema import RunFields, RunReport
 
 REPORT_COLUMNS = [RUNS.c[name] for name in RunReport.model_fields if name in RUNS.c]
 """The columns that a report is made of; a run's row has no reporter."""
+
+_REPORT_NAMES = [str(column.name) for column in REPORT_COLUMNS]
+_reported = attrgetter(*_REPORT_NAMES)
 
 _FIGURES = tuple(name for basis in BASES.values() for name in basis.fields)
 _WATCHED = [
@@ -135,7 +139,7 @@ def read(
 
 def row_of(report: RunReport, heard_at: datetime, *, is_merged: bool) -> dict[str, Any]:
     """Return the values of a run's row."""
-    values = {column.name: getattr(report, column.name) for column in REPORT_COLUMNS}
+    values = dict(zip(_REPORT_NAMES, _reported(report), strict=True))
     values["nodes"] = series.without_series(report)
     values["labels"] = labels.labels_of(report)
     return values | {"heard_at": heard_at, "is_merged": is_merged}
