@@ -1,6 +1,6 @@
 """What follows from other rows, labels, sums and what was corrected: making and checking it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from hashlib import blake2b
 from heapq import merge
@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     RowMapping,
     Select,
@@ -25,7 +26,7 @@ from sqlalchemy import (
 from api import factors, labels
 from api.extremes import Key
 from api.overlay import FactorOf, as_delivered, laid_over
-from api.rollups import BY_DAY, IN_ORDER, Change, Run, apply, changes_of, day_of
+from api.rollups import BY_DAY, COLUMNS_NEEDED, IN_ORDER, Change, Run, apply, changes_of, day_of
 from api.sums import COLUMNS, EXTREMES, Tally, extreme_of
 from api.tables import LABELS, RUNS, TOTALS, UNLABELLED
 from api.writing import REPORT_COLUMNS
@@ -35,6 +36,11 @@ DERIVED = (LABELS, UNLABELLED, *IN_ORDER)
 """The tables of which every row follows from the runs."""
 
 _READ_TOGETHER = 1000
+
+_SUMMED_TOGETHER = 4000
+"""More at once, for those of a day are added together, and without their epochs they are small."""
+
+_WHOLE = (*REPORT_COLUMNS, RUNS.c.labels, RUNS.c.corrections, RUNS.c.delivered)
 
 _RELABEL = update(RUNS).where(RUNS.c.run_id == bindparam("this_run"))
 
@@ -57,6 +63,15 @@ def fill(connection: Connection) -> None:
         relabelled = [{"this_run": row["run_id"], "labels": row["labels"]} for row in rows]
         connection.execute(_RELABEL, relabelled)
         labels.write(connection, [row["run_id"] for row in rows])
+        apply(connection, [(None, row) for row in rows])
+
+
+def sum_up(connection: Connection) -> None:
+    """Make the sums anew, in a transaction in which nobody else writes."""
+    for table in IN_ORDER:
+        connection.execute(delete(table))
+    needed = [RUNS.c[name] for name in COLUMNS_NEEDED]
+    for rows in _all_runs(connection, needed, _SUMMED_TOGETHER):
         apply(connection, [(None, row) for row in rows])
 
 
@@ -191,11 +206,14 @@ def _report_of(row: dict[str, Any]) -> RunReport:
     return RunReport.model_validate({c.name: row[c.name] for c in REPORT_COLUMNS})
 
 
-def _all_runs(connection: Connection) -> Iterator[list[dict[str, Any]]]:
+def _all_runs(
+    connection: Connection,
+    columns: Sequence[ColumnElement[Any]] = _WHOLE,
+    count: int = _READ_TOGETHER,
+) -> Iterator[list[dict[str, Any]]]:
     """Read every run, some at a time, in the order of time: they may change meanwhile."""
     place = RUNS.c.started_at, RUNS.c.run_id
-    kept = (RUNS.c.labels, RUNS.c.corrections, RUNS.c.delivered)
-    query = select(*REPORT_COLUMNS, *kept).order_by(*place).limit(_READ_TOGETHER)
+    query = select(*dict.fromkeys((*place, *columns))).order_by(*place).limit(count)
     rows = connection.execute(query).mappings().all()
     while rows:
         yield [dict(row) for row in rows]

@@ -29,12 +29,12 @@ _ADVISORY_LOCK = int.from_bytes(b"ledger")
 class Step:
     """One migration: its revision, and what it is about.
 
-    `is_filled_afterwards` tells that it makes room for what follows from the runs.
+    `filled_afterwards` tells for what that follows from the runs it makes room: labels, sums.
     """
 
     revision: str
     title: str
-    is_filled_afterwards: bool
+    filled_afterwards: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,11 @@ def upgrade(engine: Engine) -> Upgrade:
         _require_known(engine, schema)
         if schema.missing:
             command.upgrade(config(connection), "head")
-            if not schema.is_empty and any(step.is_filled_afterwards for step in schema.missing):
+            lacking = {name for step in schema.missing for name in step.filled_afterwards}
+            if "labels" in lacking and not schema.is_empty:
                 derived.fill(connection)
+            elif "sums" in lacking and not schema.is_empty:
+                derived.sum_up(connection)
     return Upgrade(schema.is_empty, head(), schema.missing)
 
 
@@ -165,7 +168,7 @@ def _schema_of(connection: Connection) -> _Schema:
 
 def _steps(newest_first: list[Script]) -> tuple[Step, ...]:
     return tuple(
-        Step(script.revision, script.doc, getattr(script.module, "IS_FILLED_AFTERWARDS", False))
+        Step(script.revision, script.doc, getattr(script.module, "FILLED_AFTERWARDS", ()))
         for script in reversed(newest_first)
     )
 

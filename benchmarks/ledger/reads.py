@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from urllib.parse import quote, urlencode
 from uuid import UUID
@@ -27,6 +27,14 @@ SUMMARIES = {
     "summary of everything": "/v1/summary",
     "summary of a project": f"/v1/projects/{_PROJECT}/summary",
 }
+GROUPS = {
+    "a project by month": f"/v1/projects/{_PROJECT}/summary?group_by=month",
+    "a project by GPU model": f"/v1/projects/{_PROJECT}/summary?group_by=gpu_model",
+    "everything by month": "/v1/summary?group_by=month",
+    "everything by strategy": "/v1/summary?group_by=strategy",
+    "everything of a month by project": "/v1/summary?group_by=project&since=2026-05-01",
+    "everything by node": "/v1/summary?group_by=node",
+}
 FILTERS: dict[str, dict[str, str]] = {
     "": {},
     "project": {"project": _PROJECT},
@@ -34,6 +42,7 @@ FILTERS: dict[str, dict[str, str]] = {
     "strategy": {"strategy": "ddp"},
     "status": {"status": "completed"},
     "rare status": {"status": "failed"},
+    "user": {"user": "person-7"},
     "tag": {"tag": "seed"},
     "tag and value": {"tag": "owner:person-7"},
     "host": {"host": "node-007"},
@@ -56,6 +65,7 @@ class Reads:
     """What was measured on one ledger, in milliseconds and MiB."""
 
     summaries: dict[str, list[float]] = field(default_factory=dict)
+    groups: dict[str, list[float]] = field(default_factory=dict)
     pages: dict[str, list[float]] = field(default_factory=dict)
     """By the filter and the place of the page."""
     memory_mib: float = 0.0
@@ -64,9 +74,11 @@ class Reads:
 def measure(server: Running, times: int) -> Reads:
     """Ask for summaries and for pages of every kind, `times` times each."""
     caller = Caller(server.port)
-    reads = Reads(memory_mib=0.0)
+    reads = Reads()
     for name, path in SUMMARIES.items():
         reads.summaries[name] = _timed(caller, path, times)
+    for name, path in GROUPS.items():
+        reads.groups[name] = _timed(caller, path, max(times // 10, 3))
     for name, filters in FILTERS.items():
         for place, cursor in _places(caller, filters).items():
             path = _path(filters | cursor)
@@ -74,7 +86,7 @@ def measure(server: Running, times: int) -> Reads:
     for sort in SORTS:
         reads.pages[f"sort={sort}, first page"] = _timed(caller, _path({"sort": sort}), times)
     caller.close()
-    return Reads(reads.summaries, reads.pages, server.memory_mib())
+    return replace(reads, memory_mib=server.memory_mib())
 
 
 def export(server: Running, form: str) -> tuple[float, float, int]:
@@ -100,6 +112,9 @@ def rows(found: Mapping[int, Mapping[str, Reads]]) -> list[Row]:
             cells = {each: _p95(reads.summaries[name]) for each, reads in by_database.items()}
             made.append(Row(SECTION, f"{name}, {count:,} runs", "ms", cells, 1))
     many = max(found)
+    for name in GROUPS:
+        cells = {each: _p95(reads.groups[name]) for each, reads in found[many].items()}
+        made.append(Row(SECTION, f"{name}, {many:,} runs", "ms", cells, 0))
     for name in next(iter(found[many].values())).pages:
         cells = {each: _p95(reads.pages[name]) for each, reads in found[many].items()}
         made.append(Row(SECTION, f"page, {name}, {many:,} runs", "ms", cells, 1))

@@ -103,11 +103,15 @@ def fill(url: str, runs: int, *, seed: int = 1) -> None:
         connection.execute(
             text(f"CREATE TEMPORARY TABLE drawn AS SELECT n, u, {_DRAWN} FROM numbers")
         )
-        names = [column.name for column in RUNS.columns]
-        values = ", ".join(made.get(name) or _AMOUNTS.get(name) or f"t.{name}" for name in names)
+        quoted = engine.dialect.identifier_preparer.quote
+        columns = {column.name: quoted(column.name) for column in RUNS.columns}
+        values = ", ".join(
+            made.get(name) or _AMOUNTS.get(name) or f"t.{column}"
+            for name, column in columns.items()
+        )
         connection.execute(
             text(
-                f"INSERT INTO runs ({', '.join(names)}) SELECT {values} "
+                f"INSERT INTO runs ({', '.join(columns.values())}) SELECT {values} "
                 "FROM drawn AS d "
                 f"JOIN templates AS t ON t.number = d.n * {_STRIDE} % {_TEMPLATES}"
             ),
@@ -161,6 +165,7 @@ def _template(chance: random.Random, number: int) -> dict[str, Any]:
         config={"optimizer": "adamw", "batch_size": 256, "lr": 0.001},
         metrics={"loss": 0.25, "accuracy": 0.75},
         software={"python": "3.11.7", "torch": "2.9.0"},
+        user=f"person-{person}",
         nodes=[_node(chance)],
         epochs=[
             EpochReport(index=index, duration_s=60.0, metrics={"loss": 1.0 / (index + 1)})

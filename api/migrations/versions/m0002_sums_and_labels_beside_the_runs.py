@@ -8,7 +8,7 @@ from alembic import op
 revision = "0002"
 down_revision = "0001"
 
-IS_FILLED_AFTERWARDS = True
+FILLED_AFTERWARDS = ("labels", "sums")
 """What is new here follows from the runs; `api.derived` makes it at the end of an upgrade."""
 
 _COUNTED = (

@@ -8,7 +8,7 @@ from alembic import op
 revision = "0005"
 down_revision = "0004"
 
-IS_FILLED_AFTERWARDS = True
+FILLED_AFTERWARDS = ("sums",)
 """Sums have a quantity more; `api.derived` makes them anew at the end of an upgrade."""
 
 _SUMS = ("totals", "days")

@@ -8,7 +8,7 @@ from alembic import op
 revision = "0007"
 down_revision = "0006"
 
-IS_FILLED_AFTERWARDS = True
+FILLED_AFTERWARDS = ("sums",)
 """What is new here follows from the runs; `api.derived` makes it at the end of an upgrade."""
 
 _COUNTED = (
