@@ -37,18 +37,12 @@ class MeterWindow:
         self._base_j: float | None = None
         self._division = Division(self._curve, since_s)
         self._kept_j: dict[float, float] = {}  # The run's energy until moments long gone.
+        self.next_poll_s = math.inf
+        """The moment by which the meter wants to be read again; infinity where any will do."""
         self.utilization_percent: float | None = None
         """As it was sampled last."""
         self._utilization_s: float = 0.0
         self._utilization_percent_s: float = 0.0
-
-    @property
-    def next_poll_s(self) -> float:
-        """The moment by which the meter wants to be read again; infinity where any will do."""
-        interval_s = self.meter.poll_interval_s
-        if self._read_s is None or interval_s is None:
-            return math.inf
-        return self._read_s + interval_s
 
     @property
     def is_following(self) -> bool:
@@ -60,6 +54,7 @@ class MeterWindow:
         follow = getattr(self.meter, "follow", None)
         if follow is not None:
             follow(at_s)
+            self._expect_poll()
 
     @property
     def covers_until_s(self) -> float:
@@ -76,6 +71,14 @@ class MeterWindow:
         if reading.energy_j > self._highest_j:
             self._highest_j, self._rose_s = reading.energy_j, reading.at_s
         self._curve.append(reading)
+        self._expect_poll()
+
+    def _expect_poll(self) -> None:
+        interval_s = self.meter.poll_interval_s
+        if self._read_s is None or interval_s is None:
+            self.next_poll_s = math.inf
+        else:
+            self.next_poll_s = self._read_s + interval_s
 
     def sample_utilization(self, covers_s: float) -> None:
         """Take the utilisation of this moment to stand for the last `covers_s` seconds."""

@@ -243,6 +243,7 @@ def _import() -> None:
 
 
 _quiet_threads: set[int | None] = set()
+_codecarbon_log = logging.getLogger("codecarbon")
 
 
 def _is_from_elsewhere(record: logging.LogRecord) -> bool:
@@ -254,12 +255,12 @@ class quiet:  # noqa: N801 - used as a function; a generator's takes longer at e
 
     def __enter__(self) -> None:
         _quiet_threads.add(threading.get_ident())
-        logging.getLogger("codecarbon").addFilter(_is_from_elsewhere)
+        _codecarbon_log.addFilter(_is_from_elsewhere)
 
     def __exit__(self, *_: object) -> None:
         _quiet_threads.discard(threading.get_ident())
         if not _quiet_threads:
-            logging.getLogger("codecarbon").removeFilter(_is_from_elsewhere)
+            _codecarbon_log.removeFilter(_is_from_elsewhere)
 
 
 if __name__ == "__main__":
