@@ -41,6 +41,7 @@ def set_budget(
     """Set a budget of the ledger at CARBON_API_URL, whole."""
     from pydantic import ValidationError
 
+    from carbon.errors import first_wrong
     from carbon.schema import BudgetTerms
 
     given: dict[str, Any] = {
@@ -55,9 +56,8 @@ def set_budget(
     try:
         terms = BudgetTerms.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        named = ".".join(map(str, first["loc"]))
-        raise typer.BadParameter(f"{named}: {first['msg']}" if named else first["msg"]) from error
+        field, message, _ = first_wrong(error)
+        raise typer.BadParameter(f"{field}: {message}" if field else message) from error
     with _client() as client:
         _show([client.accounting.put_budget(project, name, terms)])
 
@@ -71,7 +71,12 @@ def list_budgets(
 ) -> None:
     """Show how a project's budgets stand."""
     with _client() as client:
-        _show(client.accounting.budgets(project, on=_day(on)))
+        found = client.accounting.budgets(project, on=_day(on))
+    if found:
+        _show(found)
+    else:
+        hint = "set one with `carbon budgets set`"
+        typer.echo(f"carbon budgets: project {project!r} has no budgets; {hint}", err=True)
 
 
 @app.command("remove")
@@ -101,10 +106,11 @@ def _show(budgets: "list[Budget]") -> None:
 
 
 def _table(budgets: "list[Budget]") -> "Table":
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table("budget", "from", "until", "used", "limit", "expected", "", "state")
+    days = (Column(name, no_wrap=True) for name in ("from", "until"))
+    table = Table("budget", *days, "used", "limit", "expected", "", "state")
     for each in budgets:
         expected = each.forecast
         # As text, for in markup a name could be taken for a style.

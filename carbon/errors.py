@@ -13,7 +13,10 @@
 An error of another library becomes one of these once, at the edge where it is met, with `from`.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class CarbonError(Exception):
@@ -76,3 +79,13 @@ class ApiRejectedError(ApiError):
         super().__init__(message)
         self.status = status
         self.problem = problem
+
+
+def first_wrong(error: "ValidationError") -> tuple[str, str, Any]:
+    """Return the field that pydantic names first, what is wrong there, and what was given.
+
+    The field has dots where it is nested; it is empty where the whole is wrong.
+    """
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    return field, first["msg"].removeprefix("Value error, "), first["input"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from carbon.errors import UsageError
+from carbon.errors import UsageError, first_wrong
 from carbon.schema import Factor, FactorTable
 
 COLUMNS = tuple(Factor.model_fields)
@@ -45,8 +45,8 @@ def read_table(path: Path, source: str, year: int | None, version: str | None) -
     try:
         return FactorTable(version=name, source=source, year=year, factors=factors)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"{path}: {first['loc'][0]}: {first['msg']}") from error
+        field, message, _ = first_wrong(error)
+        raise UsageError(f"{path}: {field}: {message}") from error
 
 
 def _factor(path: Path, line: int, row: dict[str | None, str | list[str] | None]) -> Factor:
@@ -56,9 +56,8 @@ def _factor(path: Path, line: int, row: dict[str | None, str | list[str] | None]
     try:
         return Factor.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        message = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{path}, line {line}, {first['loc'][0]}: {message}") from error
+        column, message, _ = first_wrong(error)
+        raise UsageError(f"{path}, line {line}, {column}: {message}") from error
 
 
 def _version(source: str, year: int | None, content: bytes) -> str:

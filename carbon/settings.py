@@ -27,7 +27,7 @@ from pydantic import (
 
 from carbon.countries import is_country
 from carbon.currencies import is_currency
-from carbon.errors import SettingsError, UnknownPlaceError
+from carbon.errors import SettingsError, UnknownPlaceError, first_wrong
 from carbon.schema import SERIES_NAMES, Name, SeriesName
 from carbon.units import PRICE_DECIMALS
 
@@ -224,10 +224,9 @@ def load(
 
             grid.check_place(settings.country_iso_code, settings.region)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0])
-        shown = "" if key == "api_key" else f" is {first['input']!r}"
-        message = first["msg"].removeprefix("Value error, ")
+        field, message, given = first_wrong(error)
+        key = field.partition(".")[0]
+        shown = "" if key == "api_key" else f" is {given!r}"
         raise SettingsError(f"{origin.get(key, key)}{shown}: {message}") from error
     except UnknownPlaceError as error:
         raise SettingsError(f"{origin['region']}: {error}") from error

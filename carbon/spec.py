@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from carbon.errors import UsageError
+from carbon.errors import UsageError, first_wrong
 from carbon.schema import RunSpec
 from carbon.schema.fields import ConfigValue
 
@@ -41,10 +41,8 @@ def spec_from_texts(
             }
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        field = str(first["loc"][0])
-        message = first["msg"].removeprefix("Value error, ")
-        shown = repr(first["input"])
+        field, message, given = first_wrong(error)
+        field, shown = field.partition(".")[0], repr(given)
         shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
         raise UsageError(f"--{_OPTIONS.get(field, field)} {shown}: {message}") from error
 

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from carbon import clocks, topology
 from carbon import run_id as given_id
-from carbon.errors import SettingsError, UsageError
+from carbon.errors import SettingsError, UsageError, first_wrong
 from carbon.merge import MAX_EPOCHS
 from carbon.metering import Sources, machine_sources
 from carbon.naming import name_run
@@ -319,10 +319,8 @@ def _status_of(error: BaseException | None) -> Status:
 
 
 def _why(error: ValidationError) -> str:
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    shown = repr(first["input"])
+    field, message, given = first_wrong(error)
+    shown = repr(given)
     shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
     return f"carbon.track: {field}={shown}: {message}"
 

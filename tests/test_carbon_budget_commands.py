@@ -22,10 +22,16 @@ def test_a_budget_is_set_shown_and_removed(live_api: LiveApi) -> None:
     done = budgets("set", "digits", "march", "--limit", "0.5", *days, **here)
     assert (done.exit_code, done.stderr) == (0, "")
     assert budgets("list", "digits", **here).stdout == done.stdout
+    narrow = budgets("list", "digits", **here, COLUMNS="60").stdout
+    assert "2026-03-01" in narrow
+    assert "2026-03-31" in narrow
     (row,) = [line for line in done.stdout.splitlines() if "march" in line]
     cells = [cell.strip() for cell in row.strip("│").split("│")]
     assert cells == ["march", "2026-03-01", "2026-03-31", "1.003", "0.5", "", "kWh", "crossed"]
     assert budgets("remove", "digits", "march", **here).exit_code == 0
+    none = budgets("list", "digits", **here)
+    said = "carbon budgets: project 'digits' has no budgets; set one with `carbon budgets set`\n"
+    assert (none.exit_code, none.stdout, none.stderr) == (0, "", said)
     gone = budgets("remove", "digits", "march", **here)
     assert isinstance(gone.exception, ApiRejectedError)
     assert "has no budget 'march'" in str(gone.exception)
@@ -34,7 +40,7 @@ def test_a_budget_is_set_shown_and_removed(live_api: LiveApi) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (["--quantity", "cost"], "a currency is for a budget of cost"),
+        (["--quantity", "cost"], "Invalid value: a currency is for a budget of cost"),
         (["--quantity", "power"], "quantity: Input should be"),
         (["--period", "dates", "--since", "tomorrow"], "'tomorrow' is not a date"),
     ],
