@@ -97,10 +97,16 @@ class _Count:
         self.before_kg += other.before_kg
         self.after_kg += other.after_kg
 
-    @property
-    def sums_kg(self) -> tuple[float, float]:
-        before_kg, after_kg = (add_known(m, MASS_DECIMALS) for m in (self.before_kg, self.after_kg))
-        return before_kg or 0.0, after_kg or 0.0
+    def differences_kg(self) -> list[float | None]:
+        return [
+            None if before is None or after is None else after - before
+            for before, after in zip(self.before_kg, self.after_kg, strict=True)
+        ]
+
+
+def _sum(masses_kg: list[float | None]) -> float | None:
+    """Return what is known of some masses: 0 where there are none, None where none is known."""
+    return add_known(masses_kg, MASS_DECIMALS) if masses_kg else 0.0
 
 
 def recost(engine: Engine, access: Access, order: RecostOrder, actor: str) -> Recosted:
@@ -129,15 +135,14 @@ def recost(engine: Engine, access: Access, order: RecostOrder, actor: str) -> Re
             break
         if left > 0 and not order.dry_run:
             time.sleep(PAUSE_S)
-    before_kg, after_kg = total.sums_kg
     return Recosted(
         runs=total.runs,
         runs_as_before=total.as_before,
         runs_without_factor=total.without_factor,
         runs_corrected=total.corrected,
-        emissions_before_kg=before_kg,
-        emissions_after_kg=after_kg,
-        difference_kg=round(after_kg - before_kg, MASS_DECIMALS),
+        emissions_before_kg=_sum(total.before_kg),
+        emissions_after_kg=_sum(total.after_kg),
+        difference_kg=_sum(total.differences_kg()),
         next_cursor=place
         and cursors.encode((place[0], cursors.microseconds(place[1]), place[2].hex), listed),
     )
@@ -196,8 +201,7 @@ def _log(
         by_project.setdefault(held[run_id]["project"], []).append(run_id)
     for project, run_ids in by_project.items():
         before_kg, after_kg = (
-            add_known([of[run_id][basis.emissions] for run_id in run_ids], MASS_DECIMALS) or 0.0
-            for of in (held, changes)
+            _sum([of[run_id][basis.emissions] for run_id in run_ids]) for of in (held, changes)
         )
         audit.add(
             connection,

@@ -40,6 +40,7 @@ from carbon.schema import (
     Tradeoff,
 )
 from carbon.settings import Settings
+from carbon.units import MASS_DECIMALS, add_known
 
 if TYPE_CHECKING:
     from carbon.accounting import Accounting
@@ -229,10 +230,7 @@ class Client:
             cursor = done[-1].next_cursor if done else order.cursor
             part = order.model_copy(update={"cursor": cursor})
             done.append(self._send(Recosted, "POST", "/v1/recost", part.model_dump_json()))
-        added = [name for name in Recosted.model_fields if name != "next_cursor"]
-        return Recosted.model_validate(
-            {name: sum(getattr(part, name) for part in done) for name in added}
-        )
+        return _together(done)
 
     @property
     def accounting(self) -> "Accounting":
@@ -322,3 +320,16 @@ def _problem(response: httpx.Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def _together(parts: list[Recosted]) -> Recosted:
+    """Add up the parts of a re-costing."""
+    # The masses of a part without new figures are 0, which tells nothing of the other runs.
+    weighed = [part for part in parts if part.runs] or parts
+    added: dict[str, float | None] = {}
+    for name in Recosted.model_fields:
+        if name.endswith("_kg"):
+            added[name] = add_known([getattr(part, name) for part in weighed], MASS_DECIMALS)
+        elif name != "next_cursor":
+            added[name] = sum(getattr(part, name) for part in parts)
+    return Recosted.model_validate(added)

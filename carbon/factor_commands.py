@@ -1,5 +1,6 @@
 """`carbon factors`: the ledger's factor tables, and costing runs with one."""
 
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from carbon.errors import UsageError, first_wrong
 from carbon.settings import load
 
 factors_app = typer.Typer(help="Look after the ledger's carbon intensities.", no_args_is_help=True)
@@ -55,13 +57,15 @@ def import_table(
 @factors_app.command("list")
 def list_tables() -> None:
     """List the ledger's factor tables."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from carbon.client import Client
 
     with Client(load()) as client:
         found = client.factor_tables()
-    listed = Table("version", "kind", "source", "year", "factors", "imported", box=None)
+    # The version is there to be copied: it stays whole however narrow the terminal is.
+    columns = (Column("version", no_wrap=True), "kind", "source", "year", "factors", "imported")
+    listed = Table(*columns, box=None)
     for table in found:
         imported = table.imported_at and f"{table.imported_at:%Y-%m-%d}"
         year = str(table.year or "various")
@@ -99,47 +103,63 @@ def recost(
     since: Annotated[
         str | None, typer.Option(help="Started on this date or later, in UTC.")
     ] = None,
-    until: Annotated[str | None, typer.Option(help="Started before this date, in UTC.")] = None,
+    until: Annotated[
+        str | None, typer.Option(help="Started on this date or before, in UTC.")
+    ] = None,
     reason: Annotated[str | None, typer.Option(help="Why, for the audit log.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only tell what it would change.")
     ] = False,
 ) -> None:
     """Cost runs with a factor table; their old figures are kept. Safe to break off and repeat."""
-    from datetime import UTC, datetime
-
     from pydantic import ValidationError
 
     from carbon.client import Client
-    from carbon.errors import UsageError
     from carbon.schema import RecostOrder
-
-    def moment(option: str, text: str | None) -> datetime | None:
-        try:
-            found = None if text is None else datetime.fromisoformat(text)
-        except ValueError as error:
-            raise UsageError(f"--{option} {text!r}: give it as 2026-01-31") from error
-        return found.replace(tzinfo=UTC) if found and found.tzinfo is None else found
 
     try:
         order = RecostOrder(
             table=version,
             project=project,
-            since=moment("since", since),
-            until=moment("until", until),
+            since=_moment("since", since, days_after=0),
+            until=_moment("until", until, days_after=1),
             reason=reason,
             dry_run=dry_run,
         )
     except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"{first['loc'][0]}: {first['msg']}") from error
+        field, message, _ = first_wrong(error)
+        raise UsageError(f"{field}: {message}" if field else message) from error
     with Client(load(), timeout_s=60.0) as client:
         done = client.recost(order)
     verb = "would have" if dry_run else "have"
+    difference = "" if done.difference_kg is None else f" ({done.difference_kg:+.6g} kg)"
     console.print(
-        f"{done.runs} runs {verb} a new figure: {done.emissions_before_kg:.6g} kg -> "
-        f"{done.emissions_after_kg:.6g} kg ({done.difference_kg:+.6g} kg)\n"
+        f"{done.runs} runs {verb} a new figure: {_mass(done.emissions_before_kg)} -> "
+        f"{_mass(done.emissions_after_kg)}{difference}\n"
         f"{done.runs_as_before} as before, {done.runs_without_factor} at places that the table "
         f"does not have, {done.runs_corrected} with an intensity that was corrected by hand",
         markup=False,
     )
+
+
+def _mass(mass_kg: float | None) -> str:
+    return "unknown" if mass_kg is None else f"{mass_kg:.6g} kg"
+
+
+def _moment(option: str, text: str | None, days_after: int) -> datetime | None:
+    """Read a date, in UTC, or a moment; a bare date is the moment at which some day begins.
+
+    Args:
+        option: names it in an error.
+        text: as it was given, None where it was not.
+        days_after: of a bare date, which day's beginning is meant.
+    """
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+        if len(text) == len("2026-01-31"):
+            found += timedelta(days=days_after)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"--{option} {text!r}: give it as 2026-01-31") from error
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found

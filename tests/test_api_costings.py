@@ -255,7 +255,10 @@ def test_market_based_figures_stand_beside_the_others(market: TestClient) -> Non
     done = recost(market, table="residual-2024")
     expected_kg = pytest.approx(1.003 * 1.2 * 0.7)
     assert (done["runs"], done["runs_without_factor"]) == (1, 1)
-    assert (done["emissions_before_kg"], done["emissions_after_kg"]) == (0.0, expected_kg)
+    assert (done["emissions_before_kg"], done["emissions_after_kg"]) == (None, expected_kg)
+    assert done["difference_kg"] is None  # From what is not known.
+    (entry, *_) = market.get("/v1/audit").json()["items"]
+    assert entry["changes"]["market_emissions_kg"] == {"before": None, "after": expected_kg}
     now = market.get(path).json()
     assert (now["emissions_kg"], now["factor_table"]) == (report.emissions_kg, None)
     assert (now["market_emissions_kg"], now["market_intensity_g_per_kwh"]) == (expected_kg, 700)

@@ -3,16 +3,30 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from carbon import grid
+from carbon.cli import app
 from carbon.client import Client
 from carbon.errors import ApiRejectedError, UsageError
 from carbon.factor_files import read_table
-from carbon.schema import Correction, RecostOrder
+from carbon.schema import Correction, Factor, FactorTable, RecostOrder
 from tests.factories import make_report
 from tests.fixtures.api import LiveApi
 from tests.test_carbon_cli import Env, carbon, is_one_line
 
 HEAD = "country_iso_code,region,intensity_g_per_kwh\n"
+TABLE = FactorTable(
+    version="market-1",
+    kind="market",
+    source="S",
+    year=2025,
+    factors=[Factor(country_iso_code="DEU", intensity_g_per_kwh=300.0)],
+)
+
+
+def factors(*arguments: str, **environ: str) -> Result:
+    return CliRunner().invoke(app, ["factors", *arguments], env=environ)
 
 
 def written(directory: Path, text: str) -> Path:
@@ -73,20 +87,24 @@ def test_a_table_is_imported_shown_and_costed_with(
     path = written(tmp_path, f"{HEAD}DEU,,300\nUSA,New York,200\n")
     command = ["factors", "import", str(path), "--source", "S", "--year", "2025", "--version", "v1"]
     assert carbon(*command, env=env).stdout == "v1: 2 factors of S\n"
-    listed = carbon("factors", "list", env=env).stdout
+    bought = [*command[1:-1], "m1", "--kind", "market"]
+    assert factors(*bought, **env).exit_code == 0
+    listed = factors("list", **env, COLUMNS="40").stdout
     assert "v1" in listed
-    bought = [*command[:-1], "m1", "--kind", "market"]
-    assert carbon(*bought, env=env).returncode == 0
+    assert grid.bundled_version() in listed
     with Client(live_api.settings) as client:
         kinds = {table.version: table.kind for table in client.factor_tables()}
     assert (kinds["v1"], kinds["m1"]) == ("location", "market")
-    assert "bundled-" in listed
     shown = tmp_path / "shown.csv"
     shown.write_text(carbon("factors", "show", "v1", env=env).stdout, encoding="utf-8")
     again = read_table(shown, "S", 2025, "v2")
     assert [factor.intensity_g_per_kwh for factor in again.factors] == [300.0, 200.0]
     planned = carbon("factors", "recost", "v1", "--dry-run", env=env).stdout
     assert "1 runs would have a new figure: 0.458511 kg -> 0.36108 kg (-0.0974314 kg)" in planned
+    market = factors("recost", "m1", "--since", "2026-03-01", "--until", "2026-03-01", **env)
+    assert "1 runs have a new figure: unknown -> 0.36108 kg\n" in market.stdout
+    before = factors("recost", "v1", "--until", "2026-02-28", **env)
+    assert "0 runs have a new figure: 0 kg -> 0 kg (+0 kg)\n0 as before" in before.stdout
     done = carbon("factors", "recost", "v1", "--since", "2026-03-01", env=env).stdout
     assert "1 runs have a new figure" in done
     for wrong in (["show", "v9"], ["recost", "v9"], ["recost", "v1", "--since", "yesterday"]):
@@ -94,12 +112,13 @@ def test_a_table_is_imported_shown_and_costed_with(
         assert refused.returncode == 1
         assert is_one_line(refused.stderr)
     with Client(live_api.settings) as client:
-        current, old = client.costings(report.run_id)
+        current, old, _ = client.costings(report.run_id)
         assert (current.factor_table, old.emissions_kg) == ("v1", report.emissions_kg)
         correction = Correction(reason="moved", region=None, study="s")
         assert client.correct(report.run_id, correction).study == "s"
         assert [entry.action for entry in client.audit()] == [
             "correct",
+            "recost",
             "recost",
             "import",
             "import",
@@ -108,3 +127,15 @@ def test_a_table_is_imported_shown_and_costed_with(
         assert client.recost(RecostOrder(table="v1", limit=1)).runs == 0
         with pytest.raises(ApiRejectedError, match="no factor table 'v9'"):
             client.grid("v9")
+
+
+def test_the_parts_of_a_recosting_add_up_to_what_is_known(live_api: LiveApi) -> None:
+    """Each run is a part here: of one there is nothing to tell, and of the other nothing before."""
+    with Client(live_api.settings) as client:
+        client.put_run(make_report(gpu_energy_kwh=1.0))
+        client.put_run(make_report(gpu_energy_kwh=1.0, country_iso_code="FRA"))
+        client.import_factors(TABLE)
+        done = client.recost(RecostOrder(table=TABLE.version, limit=1, dry_run=True))
+    assert (done.runs, done.runs_without_factor, done.emissions_before_kg) == (1, 1, None)
+    assert done.emissions_after_kg == pytest.approx(1.003 * 1.2 * 0.3)
+    assert done.difference_kg is None

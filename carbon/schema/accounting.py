@@ -217,8 +217,9 @@ class Recosted(Wire):
     """How many are at a place that the table has no factor for."""
     runs_corrected: int
     """How many have an intensity that was corrected by hand: that is left alone."""
-    emissions_before_kg: float
-    """Of the runs that have a new figure."""
-    emissions_after_kg: float
-    difference_kg: float
+    emissions_before_kg: float | None
+    """Of the runs that have a new figure; null where they have, and none had one before."""
+    emissions_after_kg: float | None
+    difference_kg: float | None
+    """Of the runs with a figure before and after; null where runs have a new one, and none both."""
     next_cursor: str | None = None
