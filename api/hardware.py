@@ -1,16 +1,27 @@
-"""Hardware that somebody knows the embodied emissions of, and what runs have of these."""
+"""Hardware that somebody knows the embodied emissions of, and what runs have of these.
 
-from collections.abc import Mapping
+It is of no project, but the name of a host or a rare accelerator tells of whoever has it. So to a
+key of some projects only that is there which runs of these used.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Column, Connection, select
 
 from api import upserts
-from api.tables import HARDWARE
+from api.access import UNLIMITED, Access
+from api.tables import GPU_DAYS, HARDWARE, NODE_DAYS
 from carbon import units
 from carbon.analysis.embodied import METHOD, embodied, folded
 from carbon.schema import Footprint, Hardware, HardwareKind, HardwareTerms, RunReport
 from carbon.units import MASS_DECIMALS
+
+_USED: Mapping[HardwareKind, Column[Any]] = {
+    "gpu": GPU_DAYS.c.gpu_model,
+    "host": NODE_DAYS.c.hostname,
+}
+"""Where the names are of what a project's runs used."""
 
 
 def put(connection: Connection, kind: HardwareKind, name: str, terms: HardwareTerms) -> bool:
@@ -19,10 +30,12 @@ def put(connection: Connection, kind: HardwareKind, name: str, terms: HardwareTe
     return upserts.put(connection, HARDWARE, row)
 
 
-def find(connection: Connection, kind: HardwareKind, name: str) -> Hardware | None:
-    """Return what is known of a model or a host."""
+def find(connection: Connection, access: Access, kind: HardwareKind, name: str) -> Hardware | None:
+    """Return what is known of a model or a host that is there for the access."""
     row = upserts.find(connection, HARDWARE, kind=kind, folded=folded(name))
-    return None if row is None else _hardware(row)
+    if row is None or not _are_there(connection, access, [row]):
+        return None
+    return _hardware(row)
 
 
 def remove(connection: Connection, kind: HardwareKind, name: str) -> bool:
@@ -30,10 +43,11 @@ def remove(connection: Connection, kind: HardwareKind, name: str) -> bool:
     return upserts.remove(connection, HARDWARE, kind=kind, folded=folded(name))
 
 
-def every(connection: Connection) -> list[Hardware]:
-    """Return all hardware, by kind and name."""
+def every(connection: Connection, access: Access) -> list[Hardware]:
+    """Return the hardware that is there for the access, by kind and name."""
     query = select(HARDWARE).order_by(HARDWARE.c.kind, HARDWARE.c.folded)
-    return [_hardware(row) for row in connection.execute(query).mappings()]
+    rows = connection.execute(query).mappings().all()
+    return [_hardware(row) for row in _are_there(connection, access, rows)]
 
 
 def footprint(connection: Connection, report: RunReport) -> Footprint:
@@ -42,7 +56,7 @@ def footprint(connection: Connection, report: RunReport) -> Footprint:
     SCI's O + M without the division by a functional unit (Software Carbon Intensity Specification,
     version 1, Green Software Foundation; ISO/IEC 21031:2024).
     """
-    known = {(each.kind, folded(each.name)): each for each in every(connection)}
+    known = {(each.kind, folded(each.name)): each for each in every(connection, UNLIMITED)}
     parts = embodied(report, known)
     embodied_kg = units.add_known([part.embodied_kg for part in parts], MASS_DECIMALS)
     total_kg = None
@@ -60,6 +74,22 @@ def footprint(connection: Connection, report: RunReport) -> Footprint:
         embodied=parts,
         total_kg=total_kg,
     )
+
+
+def _are_there(
+    connection: Connection, access: Access, rows: Sequence[Mapping[Any, Any]]
+) -> Sequence[Mapping[Any, Any]]:
+    """Return those of some rows that an access may see."""
+    if access.projects is None or not rows:
+        return rows
+    used = {
+        (kind, folded(name))
+        for kind, column in _USED.items()
+        for name in connection.scalars(
+            select(column).distinct().where(access.covers(column.table.c.project))
+        )
+    }
+    return [row for row in rows if (row["kind"], row["folded"]) in used]
 
 
 def _hardware(row: Mapping[Any, Any]) -> Hardware:

@@ -30,8 +30,6 @@ FOR_EVERYONE = {
     "/v1/factor-tables",
     "/v1/prices",
     "/v1/prices/{valid_from}",
-    "/v1/hardware",
-    "/v1/hardware/{kind}/{name}",
     "/healthz",
     "/readyz",
 }
@@ -82,6 +80,10 @@ QUERIES: dict[str, list[Any]] = {
 BUDGET = {"quantity": "energy_kwh", "limit": 0.5, "period": "year"}
 PRICE = {"price_per_kwh": 0.5, "currency": "EUR"}
 HARDWARE = {"embodied_kg": 150.0, "lifetime_h": 35_000.0}
+THEIR_HARDWARE = {
+    "/v1/hardware/gpu/Zephyr%209000": HARDWARE,
+    "/v1/hardware/host/zephyr-node": HARDWARE,
+}
 THEIR_TERMS = {
     f"/v1/projects/{THEIRS}/budgets/secret": BUDGET,
     f"/v1/projects/{THEIRS}/prices/2026-01-01": PRICE,
@@ -175,7 +177,7 @@ class World:
         values = {
             "run_id": [str(self.theirs[0].run_id), str(self.mine[0].run_id)],
             "project": [THEIRS, MINE, "nobody's"],
-            "name": ["secret"],
+            "name": ["secret", "Zephyr 9000", "zephyr-node"],
             "valid_from": ["2026-01-01"],
             "kind": ["gpu", "host"],
             "study": ["zephyr-1", "s0"],
@@ -266,7 +268,7 @@ def world(module_ledgers: Ledgers) -> Iterator[World]:
         made.store([each.model_copy(update={"name": "a zephyr"}) for each in theirs])
         for each in theirs:
             made.correct(SERVER_KEY, each, name=each.name)
-        made.agree(THEIR_TERMS)
+        made.agree(THEIR_TERMS | THEIR_HARDWARE)
         yield made
 
 
@@ -288,8 +290,13 @@ def test_no_request_with_a_key_of_mine_has_changed_what_is_theirs(world: World) 
     for path, sent in THEIR_TERMS.items():
         held = world.client.get(path, headers=bearing(SERVER_KEY)).json()
         assert {name: held[name] for name in sent} == sent
-    for path in ("/v1/prices", "/v1/hardware"):  # Of every project, so not mine to set.
-        assert world.client.get(path, headers=bearing(SERVER_KEY)).json() == {"items": []}
+    # Of every project, so not mine to set.
+    assert world.client.get("/v1/prices", headers=bearing(SERVER_KEY)).json() == {"items": []}
+    hardware = world.client.get("/v1/hardware", headers=bearing(SERVER_KEY)).json()["items"]
+    assert [(each["name"], each["embodied_kg"]) for each in hardware] == [
+        ("Zephyr 9000", HARDWARE["embodied_kg"]),
+        ("zephyr-node", HARDWARE["embodied_kg"]),
+    ]
     for report in world.theirs:
         answer = world.client.get(f"/v1/runs/{report.run_id}", headers=bearing(SERVER_KEY))
         assert RunReport.model_validate_json(answer.content) == report
@@ -331,6 +338,22 @@ def test_the_terms_of_my_own_project_are_mine_to_set(world: World) -> None:
         "what holds for every project is of the whole server, and this key is for some projects "
         "only; use one made without --project",
     )
+
+
+def test_hardware_is_there_as_long_as_runs_of_mine_used_it(world: World) -> None:
+    def seen() -> list[str]:
+        listed = world.client.get("/v1/hardware", headers=bearing(world.my_key)).json()["items"]
+        for each in listed:
+            path = f"/v1/hardware/{each['kind']}/{each['name']}"
+            assert world.client.get(path, headers=bearing(world.my_key)).json() == each
+        return [each["name"] for each in listed]
+
+    assert seen() == []
+    run = on_hardware(make_report(project=MINE), "ZEPHYR-Node", "zephyr 9000")
+    world.store([run])
+    assert seen() == ["Zephyr 9000", "zephyr-node"]
+    world.client.delete(f"/v1/runs/{run.run_id}?reason=r", headers=bearing(world.my_key))
+    assert seen() == []
 
 
 def test_the_summary_is_of_my_projects_alone(world: World) -> None:

@@ -20,10 +20,13 @@ HardwareName = Annotated[
 
 
 @router.get("")
-def list_hardware(_: Reading, database: Database) -> HardwareList:
-    """List the hardware whose embodied emissions are known, by kind and name."""
+def list_hardware(access: Reading, database: Database) -> HardwareList:
+    """List the hardware whose embodied emissions are known, by kind and name.
+
+    With a key of some projects it is what runs of these used.
+    """
     with database.begin() as connection:
-        return HardwareList(items=hardware.every(connection))
+        return HardwareList(items=hardware.every(connection, access))
 
 
 @router.put(
@@ -49,11 +52,11 @@ def put_hardware(
 
 @router.get("/{kind}/{name:project}")
 def get_hardware(
-    _: Reading, kind: HardwareKind, name: HardwareName, database: Database
+    access: Reading, kind: HardwareKind, name: HardwareName, database: Database
 ) -> Hardware:
     """Read what is known of a model of accelerator or of a host, in whatever case."""
     with database.begin() as connection:
-        found = hardware.find(connection, kind, name)
+        found = hardware.find(connection, access, kind, name)
     if found is None:
         raise _unknown(kind, name)
     return found
