@@ -111,7 +111,10 @@ def recost(
         bool, typer.Option("--dry-run", help="Only tell what it would change.")
     ] = False,
 ) -> None:
-    """Cost runs with a factor table; their old figures are kept. Safe to break off and repeat."""
+    """Cost the runs that are there with a factor table; their old figures are kept.
+
+    Safe to break off and repeat: runs that have come since are costed then, by a timer if need be.
+    """
     from pydantic import ValidationError
 
     from carbon.client import Client
