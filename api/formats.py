@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 from itertools import chain
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import Response
 from fastapi.responses import StreamingResponse
+from pydantic import Field
 
 from api.problems import ProblemError, cut
 from api.tabular import Kind, Rows, written
@@ -17,8 +18,20 @@ MEDIA_TYPES = {
     "parquet": "application/vnd.apache.parquet",
 }
 
-NAMED: dict[str, Any] = {"enum": [*MEDIA_TYPES]}
-"""What `?format=` can be, for the schema: what it cannot is answered with 406 and not with 422."""
+Format = Annotated[
+    str | None,
+    # For the schema only: what it cannot be is answered with 406 and not with 422.
+    Field(
+        description="json, csv, parquet or jsonl; wins over `Accept`.",
+        json_schema_extra={"enum": [*MEDIA_TYPES]},
+    ),
+]
+"""What `?format=` can be."""
+
+FORMS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {MEDIA_TYPES[form]: {} for form in ("csv", "parquet", "jsonl")}}
+}
+"""What a route answers besides JSON, for the schema."""
 
 
 def listed_of(names: Iterable[str], most: int | None = None) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Rows = Sequence[dict[str, Any]]
 
-Kind = Literal["text", "integer", "number", "moment", "json"]
+Kind = Literal["text", "integer", "number", "boolean", "moment", "json"]
 """What a column holds; an id is text, and a list or mapping is JSON as text."""
 
 # A spreadsheet takes a text that begins with one of these for a formula and carries it out:
@@ -66,6 +66,7 @@ def _parquet(columns: dict[str, Kind], chunks: Iterable[Rows]) -> Iterator[bytes
         "text": pyarrow.string(),
         "integer": pyarrow.int64(),
         "number": pyarrow.float64(),
+        "boolean": pyarrow.bool_(),
         "moment": pyarrow.timestamp("us", tz="UTC"),
         "json": pyarrow.string(),
     }
@@ -145,6 +146,7 @@ def _kind(annotation: Any) -> Kind:
     kinds: dict[Any, Kind] = {
         int: "integer",
         float: "number",
+        bool: "boolean",
         datetime: "moment",
         AwareDatetime: "moment",
     }
@@ -168,6 +170,7 @@ _CELLS: dict[Kind, Callable[[Any], Any]] = {
     "text": _safe_text,
     "integer": int,
     "number": float,
+    "boolean": lambda value: "true" if value else "false",
     "moment": _moment_text,
     "json": _json_text,
 }

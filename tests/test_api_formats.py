@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from api import listing
 from api.formats import MEDIA_TYPES
+from api.routes import projects
 from carbon.client import Client
 from carbon.errors import ApiRejectedError
 from carbon.schema import NodeReport, RunFields, RunReport
@@ -123,6 +124,47 @@ def test_a_file_of_many_parts_has_each_run_once(
     assert api_client.get("/v1/runs?format=parquet&project=none").content[:4] == b"PAR1"
 
 
+LISTS = {
+    "/v1/projects": ("items", ["project", "runs"]),
+    "/v1/projects/digits/studies": ("items", ["project", "study", "runs"]),
+    "/v1/projects/digits/tradeoff": ("points", ["study", "strategy", "workers", "runs"]),
+    "/v1/projects/digits/studies/s/scaling": ("points", ["study", "strategy", "workers", "runs"]),
+}
+"""Each with the field that has its lines, and the first columns of a file."""
+
+
+def test_projects_studies_and_their_comparisons_come_in_every_form(api_client: TestClient) -> None:
+    for strategy in ("single", "ddp"):
+        put(api_client, make_report(study="s", strategy=strategy))
+    put(api_client, make_report(study="t"))
+    for path, (named, columns) in LISTS.items():
+        expected = api_client.get(path).json()[named]
+        assert expected
+        lines = api_client.get(path, headers={"Accept": "application/x-ndjson"}).text.splitlines()
+        assert [json.loads(line) for line in lines] == expected
+        text = api_client.get(f"{path}?format=csv").text
+        assert text.split("\r\n")[0].split(",")[: len(columns)] == columns
+        assert [row["runs"] for row in as_csv(text)] == [str(line["runs"]) for line in expected]
+        table = parquet.read_table(io.BytesIO(api_client.get(f"{path}?format=parquet").content))
+        for name in ("energy_kwh", "runs", "on_pareto_front"):
+            if name in expected[0]:
+                assert table[name].to_pylist() == [line[name] for line in expected]
+        assert api_client.get(f"{path}?format=xml").status_code == 406
+        assert api_client.get(f"{path}?fromat=csv").status_code == 422
+    assert {row["on_pareto_front"] for row in as_csv(text)} <= {"true", "false"}
+
+
+def test_a_file_of_projects_holds_more_than_a_page(
+    api_client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projects, "_PAGE_LENGTH", 1)
+    for name in ("a", "b"):
+        put(api_client, make_report(project=name))
+    assert len(api_client.get("/v1/projects").json()["items"]) == 1
+    assert len(as_csv(api_client.get("/v1/projects?format=csv").text)) == 2
+    assert len(as_csv(api_client.get("/v1/projects?format=csv&limit=1").text)) == 1
+
+
 ACCEPTED = [
     ("", "application/json"),
     ("*/*", "application/json"),
@@ -195,7 +237,9 @@ def tagged(client: TestClient, path: str, etag: str | None = None) -> Any:
         "/v1/runs/{run}/epochs",
         "/v1/projects",
         "/v1/projects/digits/studies",
+        "/v1/projects/digits/studies/s/scaling",
         "/v1/projects/digits/summary",
+        "/v1/projects/digits/tradeoff",
         "/v1/summary",
         "/v1/summary?group_by=day",
     ],

@@ -1,5 +1,6 @@
 """`/v1/projects`: the projects, and what one of them adds up to."""
 
+from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -11,22 +12,28 @@ from api.auth import Administering, Reading
 from api.cursors import microseconds
 from api.db import Database
 from api.etags import tagged
+from api.formats import FORMS, MEDIA_TYPES, Format, chosen, streamed
 from api.prices import DefaultPrice
 from api.problems import ProblemError, cut
-from api.routes.summaries import FORMS, GroupQuery, grouped
+from api.routes.summaries import GroupQuery, grouped
+from api.tabular import columns_of
 from carbon.analysis.tradeoff import scaling, tradeoff
 from carbon.schema import (
     GroupPage,
     Name,
     ProjectPage,
+    ProjectTotals,
     Scaling,
     StudyPage,
+    StudyTotals,
     Summary,
     Totals,
     Tradeoff,
+    TradeoffPoint,
 )
 
-T = TypeVar("T", bound=Totals)
+T = TypeVar("T", bound=BaseModel)
+L = TypeVar("L", bound=Totals)
 
 router = APIRouter(prefix="/projects", tags=["projects"])
 
@@ -54,46 +61,88 @@ AdministeredProject = Annotated[str, Depends(_administered)]
 """A project in a path whose terms the request may set; it need not have runs yet."""
 
 
+_PAGE_LENGTH = 100
+
+
 class PageQuery(BaseModel, extra="forbid"):
     """Which part of a list is asked for."""
 
-    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    limit: Annotated[int, Field(ge=1, le=1000)] = _PAGE_LENGTH
     cursor: Annotated[str | None, Field(description="`next_cursor` of the page before.")] = None
 
 
-@router.get("", response_model=ProjectPage)
+class LinesQuery(BaseModel, extra="forbid"):
+    """Which part of a list is asked for, and in which form."""
+
+    limit: Annotated[
+        int | None,
+        Field(ge=1, le=1000, description="Of a page 100 by default, of a file all lines."),
+    ] = None
+    cursor: Annotated[str | None, Field(description="`next_cursor` of the page before.")] = None
+    format: Format = None
+
+
+class FormQuery(BaseModel, extra="forbid"):
+    """In which form it is asked for."""
+
+    format: Format = None
+
+
+@router.get("", response_model=ProjectPage, responses=FORMS)
 def list_projects(
-    request: Request, access: Reading, database: Database, query: Annotated[PageQuery, Query()]
+    request: Request, access: Reading, database: Database, query: Annotated[LinesQuery, Query()]
 ) -> Response:
-    """List the projects with their totals, the one with the newest run first."""
+    """List the projects with their totals, the one with the newest run first.
+
+    A page as JSON; all of them as CSV, Parquet or JSON lines.
+    """
+    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
     with database.begin() as connection:
         lines = summaries.projects(connection, access)
-    items, next_cursor = _part(lines, "project", query, ["projects", access.among([])])
+    items, next_cursor = _part(lines, "project", query, form, ["projects", access.among([])])
+    if form != "json":
+        return _file(form, ProjectTotals, ("project",), items, "projects")
     return tagged(request, to_json(ProjectPage(items=items, next_cursor=next_cursor)))
 
 
-@router.get("/{project:project}/studies", response_model=StudyPage)
+@router.get("/{project:project}/studies", response_model=StudyPage, responses=FORMS)
 def list_studies(
     request: Request,
     project: ReadableProject,
     database: Database,
-    query: Annotated[PageQuery, Query()],
+    query: Annotated[LinesQuery, Query()],
 ) -> Response:
-    """List a project's studies with their totals, the one with the newest run first."""
+    """List a project's studies with their totals, the one with the newest run first.
+
+    A page as JSON; all of them as CSV, Parquet or JSON lines.
+    """
+    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
     with database.begin() as connection:
         if not runs.has_project(connection, project):
             raise unknown(project)
         lines = summaries.studies(connection, project)
-    items, next_cursor = _part(lines, "study", query, ["studies", project])
+    items, next_cursor = _part(lines, "study", query, form, ["studies", project])
+    if form != "json":
+        return _file(form, StudyTotals, ("project", "study"), items, "studies")
     return tagged(request, to_json(StudyPage(items=items, next_cursor=next_cursor)))
 
 
-@router.get("/{project:project}/studies/{study:project}/scaling")
-def study_scaling(project: ReadableProject, study: StudyName, database: Database) -> Scaling:
+@router.get(
+    "/{project:project}/studies/{study:project}/scaling", response_model=Scaling, responses=FORMS
+)
+def study_scaling(
+    request: Request,
+    project: ReadableProject,
+    study: StudyName,
+    database: Database,
+    query: Annotated[FormQuery, Query()],
+) -> Response:
     """Compare the configurations of one study: energy against speedup.
 
-    Where the names hold "/studies/" themselves, the last one is where the study's begins.
+    As CSV, Parquet or JSON lines it is the points alone. Where the names hold "/studies/"
+    themselves, the last one is where the study's begins.
     """
+    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
     with database.begin() as connection:
         if not runs.has_project(connection, project):
             raise unknown(project)
@@ -104,7 +153,10 @@ def study_scaling(project: ReadableProject, study: StudyName, database: Database
                 f"project {cut(project)!r} has no study {cut(study)!r}; "
                 "see /v1/projects/{project}/studies for those",
             )
-    return scaling(project, study, compared)
+    found = scaling(project, study, compared)
+    if form != "json":
+        return _file(form, TradeoffPoint, (), found.points, "scaling")
+    return tagged(request, found.model_dump_json().encode())
 
 
 @router.get("/{project:project}/summary", response_model=Summary | GroupPage, responses=FORMS)
@@ -129,36 +181,58 @@ def project_summary(
     return grouped(request, database, query, query.grouping([project]))
 
 
-@router.get("/{project:project}/tradeoff")
-def project_tradeoff(project: ReadableProject, database: Database) -> Tradeoff:
-    """Compare the configurations of the project's studies: energy against speedup."""
+@router.get("/{project:project}/tradeoff", response_model=Tradeoff, responses=FORMS)
+def project_tradeoff(
+    request: Request,
+    project: ReadableProject,
+    database: Database,
+    query: Annotated[FormQuery, Query()],
+) -> Response:
+    """Compare the configurations of the project's studies: energy against speedup.
+
+    As CSV, Parquet or JSON lines it is the points alone.
+    """
+    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
     with database.begin() as connection:
         if not runs.has_project(connection, project):
             raise unknown(project)
         compared = runs.comparable(connection, project)
-    return tradeoff(project, compared)
+    found = tradeoff(project, compared)
+    if form != "json":
+        return _file(form, TradeoffPoint, (), found.points, "tradeoff")
+    return tagged(request, found.model_dump_json().encode())
+
+
+def _file(
+    form: str, model: type[T], first: tuple[str, ...], lines: Sequence[T], name: str
+) -> Response:
+    """Return lines as a file, some of their fields first."""
+    names = dict.fromkeys((*first, *model.model_fields))
+    rows = [{field: getattr(line, field) for field in names} for line in lines]
+    return streamed(form, columns_of(model, names), [rows], name)
 
 
 def _part(
-    lines: list[T], name: str, query: PageQuery, listed: object
-) -> tuple[list[T], str | None]:
-    """Return the lines of a page, and the cursor of the next if there is one.
+    lines: list[L], name: str, query: LinesQuery, form: str, listed: object
+) -> tuple[list[L], str | None]:
+    """Return the lines of a page or a file, and the cursor of the next if there is one.
 
     Args:
         lines: all of them, the newest first and then by name.
         name: the field that holds a line's name.
-        query: where the page begins and how long it is.
+        query: where it begins and how long it is.
+        form: of `MEDIA_TYPES`.
         listed: what tells the list from others, for cursors.
     """
 
-    def place(line: T) -> tuple[int, str]:
+    def place(line: L) -> tuple[int, str]:
         assert line.last_run_at is not None  # It is listed because it has a run.
         return -microseconds(line.last_run_at), getattr(line, name)
 
     if query.cursor is not None:
         after = cursors.decode(query.cursor, listed, ((int,), (str,)))
         lines = [line for line in lines if place(line) > tuple(after)]
-    items = lines[: query.limit]
+    items = lines[: query.limit or (_PAGE_LENGTH if form == "json" else None)]
     if len(items) == len(lines):
         return items, None
     return items, cursors.encode(place(items[-1]), listed)

@@ -13,7 +13,7 @@ from api.auth import Reading
 from api.db import Database
 from api.etags import etag_of, is_held, tagged, tagged_with, unchanged
 from api.filters import RunFilters
-from api.formats import MEDIA_TYPES, NAMED, chosen, listed_of, streamed
+from api.formats import FORMS, MEDIA_TYPES, Format, chosen, listed_of, streamed
 from api.listing import FIELDS, Listing, Order, chunks, page
 from api.problems import ProblemError
 from api.settling import settle
@@ -21,10 +21,6 @@ from api.tabular import columns_of
 from carbon.schema import EpochReport, RunFields, RunReport
 
 router = APIRouter(prefix="/runs", tags=["runs"])
-
-_FORMS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {MEDIA_TYPES[form]: {} for form in ("csv", "parquet", "jsonl")}}
-}
 
 _PAGE_LENGTH = 100
 
@@ -48,7 +44,7 @@ _PAGE: dict[str, Any] = {
     "required": ["items", "next_cursor"],
 }
 _LISTS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {**_FORMS[200]["content"], MEDIA_TYPES["json"]: {"schema": _PAGE}}}
+    200: {"content": {**FORMS[200]["content"], MEDIA_TYPES["json"]: {"schema": _PAGE}}}
 }
 
 
@@ -93,12 +89,7 @@ class RunQuery(RunFilters):
         Field(ge=1, le=1000, description="Of a page 100 by default, of a file all runs."),
     ] = None
     cursor: Annotated[str | None, Field(description="`next_cursor` of the page before.")] = None
-    format: Annotated[
-        str | None,
-        Field(
-            description="json, csv, parquet or jsonl; wins over `Accept`.", json_schema_extra=NAMED
-        ),
-    ] = None
+    format: Format = None
 
     def listing(self, access: Access) -> Listing:
         """Return the list that is asked for."""
@@ -180,15 +171,10 @@ def get_run(
 class EpochQuery(BaseModel, extra="forbid"):
     """In which form the epochs are asked for."""
 
-    format: Annotated[
-        str | None,
-        Field(
-            description="json, csv, parquet or jsonl; wins over `Accept`.", json_schema_extra=NAMED
-        ),
-    ] = None
+    format: Format = None
 
 
-@router.get("/{run_id:run}/epochs", response_model=list[EpochReport], responses=_FORMS)
+@router.get("/{run_id:run}/epochs", response_model=list[EpochReport], responses=FORMS)
 def get_epochs(
     request: Request,
     access: Reading,

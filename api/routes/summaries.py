@@ -12,17 +12,13 @@ from api.auth import Reading
 from api.db import Database
 from api.etags import tagged
 from api.filters import MOST_VALUES, Country
-from api.formats import MEDIA_TYPES, NAMED, chosen, listed_of, streamed
+from api.formats import FORMS, MEDIA_TYPES, Format, chosen, listed_of, streamed
 from api.groups import FILTERS, KEYS, MOST_KEYS, Grouping
 from api.routes.days import as_day
 from api.tabular import columns_of
 from carbon.schema import GroupPage, GroupTotals, Name, Status, Strategy, Summary
 
 router = APIRouter(tags=["summary"])
-
-FORMS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {MEDIA_TYPES[form]: {} for form in ("csv", "parquet", "jsonl")}}
-}
 
 _PAGE_LENGTH = 100
 
@@ -81,12 +77,7 @@ class GroupQuery(BaseModel, extra="forbid"):
         Field(ge=1, le=1000, description="Of a page 100 by default, of a file all lines."),
     ] = None
     cursor: Annotated[str | None, Field(description="`next_cursor` of the page before.")] = None
-    format: Annotated[
-        str | None,
-        Field(
-            description="json, csv, parquet or jsonl; wins over `Accept`.", json_schema_extra=NAMED
-        ),
-    ] = None
+    format: Format = None
 
     @model_validator(mode="after")
     def _can_be_answered(self) -> Self:
