@@ -14,6 +14,7 @@ from api import crossings, docs, heartbeats, problems
 from api.auth import GUARD, Doors, Gate
 from api.db import open_database, outage
 from api.edge import Edge
+from api.etags import Etags
 from api.formats import MEDIA_TYPES
 from api.heads import Heads
 from api.held_keys import HeldKeys
@@ -122,6 +123,7 @@ def create_app(settings: Settings, doors: Doors | None = None) -> FastAPI:
     problems.install(app, table)
 
     # The last one is the outermost.
+    app.add_middleware(Etags)
     app.add_middleware(
         GZipMiddleware,
         minimum_size=1000,

@@ -261,6 +261,29 @@ def test_what_is_known_already_is_not_sent_again(api_client: TestClient, path: s
     assert anew.headers["etag"] != etag
 
 
+def test_whatever_is_read_has_a_tag(api_client: TestClient) -> None:
+    run = make_report()
+    put(api_client, run)
+    for path in (
+        "/v1/grid",
+        "/v1/factor-tables",
+        "/v1/hardware",
+        "/v1/prices",
+        "/v1/audit",
+        f"/v1/runs/{run.run_id}/costings",
+        f"/v1/runs/{run.run_id}/footprint",
+        "/v1/projects/digits/what-if?country=FRA",
+        "/v1/projects/digits/budgets",
+    ):
+        answer = api_client.get(path)
+        again = tagged(api_client, path, answer.headers["etag"])
+        assert (answer.status_code, again.status_code, again.content) == (200, 304, b""), path
+        assert again.headers["cache-control"] == "private, no-cache"
+        assert "content-length" not in again.headers
+    assert api_client.head("/v1/grid").headers["etag"] == api_client.get("/v1/grid").headers["etag"]
+    assert "etag" not in api_client.get("/v1/projects/none/summary").headers
+
+
 def test_a_run_with_and_without_series_has_two_tags(api_client: TestClient) -> None:
     report = recorded_run()
     put(api_client, report)

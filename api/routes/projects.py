@@ -11,7 +11,7 @@ from api import cursors, runs, summaries
 from api.auth import Administering, Reading
 from api.cursors import microseconds
 from api.db import Database
-from api.etags import tagged
+from api.etags import as_json
 from api.formats import FORMS, MEDIA_TYPES, Format, chosen, streamed
 from api.prices import DefaultPrice
 from api.problems import ProblemError, cut
@@ -102,7 +102,7 @@ def list_projects(
     items, next_cursor = _part(lines, "project", query, form, ["projects", access.among([])])
     if form != "json":
         return _file(form, ProjectTotals, ("project",), items, "projects")
-    return tagged(request, to_json(ProjectPage(items=items, next_cursor=next_cursor)))
+    return as_json(to_json(ProjectPage(items=items, next_cursor=next_cursor)))
 
 
 @router.get("/{project:project}/studies", response_model=StudyPage, responses=FORMS)
@@ -124,7 +124,7 @@ def list_studies(
     items, next_cursor = _part(lines, "study", query, form, ["studies", project])
     if form != "json":
         return _file(form, StudyTotals, ("project", "study"), items, "studies")
-    return tagged(request, to_json(StudyPage(items=items, next_cursor=next_cursor)))
+    return as_json(to_json(StudyPage(items=items, next_cursor=next_cursor)))
 
 
 @router.get(
@@ -156,7 +156,7 @@ def study_scaling(
     found = scaling(project, study, compared)
     if form != "json":
         return _file(form, TradeoffPoint, (), found.points, "scaling")
-    return tagged(request, found.model_dump_json().encode())
+    return as_json(found.model_dump_json().encode())
 
 
 @router.get("/{project:project}/summary", response_model=Summary | GroupPage, responses=FORMS)
@@ -174,7 +174,7 @@ def project_summary(
             found = summaries.summary(connection, access, project, price)
         if not found.runs:
             raise unknown(project)
-        return tagged(request, found.model_dump_json().encode())
+        return as_json(found.model_dump_json().encode())
     with database.begin() as connection:
         if not runs.has_project(connection, project):
             raise unknown(project)
@@ -200,7 +200,7 @@ def project_tradeoff(
     found = tradeoff(project, compared)
     if form != "json":
         return _file(form, TradeoffPoint, (), found.points, "tradeoff")
-    return tagged(request, found.model_dump_json().encode())
+    return as_json(found.model_dump_json().encode())
 
 
 def _file(

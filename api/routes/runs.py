@@ -11,7 +11,7 @@ from api import runs
 from api.access import Access
 from api.auth import Reading
 from api.db import Database
-from api.etags import etag_of, is_held, tagged, tagged_with, unchanged
+from api.etags import as_json, etag_of, is_held, tagged_with, unchanged
 from api.filters import RunFilters
 from api.formats import FORMS, MEDIA_TYPES, Format, chosen, listed_of, streamed
 from api.listing import FIELDS, Listing, Order, chunks, page
@@ -119,7 +119,7 @@ def list_runs(
         items, next_cursor = page(
             connection, listing, fields, query.limit or _PAGE_LENGTH, query.cursor
         )
-    return tagged(request, to_json({"items": items, "next_cursor": next_cursor}))
+    return as_json(to_json({"items": items, "next_cursor": next_cursor}))
 
 
 class ReportQuery(BaseModel, extra="forbid"):
@@ -189,7 +189,7 @@ def get_epochs(
     if epochs is None:
         raise _unknown(run_id)
     if form == "json":
-        return tagged(request, to_json(epochs))
+        return as_json(to_json(epochs))
     columns = columns_of(EpochReport, EpochReport.model_fields)
     return streamed(form, columns, [epochs], f"epochs-{run_id}")
 

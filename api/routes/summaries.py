@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_va
 from api import groups, summaries
 from api.auth import Reading
 from api.db import Database
-from api.etags import tagged
+from api.etags import as_json
 from api.filters import MOST_VALUES, Country
 from api.formats import FORMS, MEDIA_TYPES, Format, chosen, listed_of, streamed
 from api.groups import FILTERS, KEYS, MOST_KEYS, Grouping
@@ -137,7 +137,7 @@ def summary(
         return grouped(request, database, query, query.grouping(access.among(query.project)))
     with database.begin() as connection:
         found = summaries.summary(connection, access, None)
-    return tagged(request, found.model_dump_json().encode())
+    return as_json(found.model_dump_json().encode())
 
 
 def grouped(
@@ -155,4 +155,4 @@ def grouped(
         )
     answer = GroupPage(items=lines, next_cursor=next_cursor)
     # What was not asked for is not there; what is there and unknown is null.
-    return tagged(request, answer.model_dump_json(exclude_unset=True).encode())
+    return as_json(answer.model_dump_json(exclude_unset=True).encode())
