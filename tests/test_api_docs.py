@@ -82,3 +82,22 @@ def test_every_operation_says_how_it_fails(api_client: TestClient) -> None:
             content = operation["responses"]["default"]["content"]
             fields = content["application/problem+json"]["schema"]["properties"]
             assert set(fields) == set(Problem.model_fields)
+
+
+def test_no_parameter_is_ignored(api_client: TestClient) -> None:
+    """But for reports: what is delivered is in the body, and nothing may hold it up."""
+    deliveries = {("put", "/v1/runs/{run_id}"), ("post", "/v1/runs/batch")}
+    values = {
+        "run_id": "01900000-0000-7000-8000-000000000000",
+        "valid_from": "2026-01-01",
+        "kind": "gpu",
+    }
+    for path, methods in api_client.get("/openapi.json").json()["paths"].items():
+        for method in methods:
+            if not path.startswith("/v1/") or (method, path) in deliveries:
+                continue
+            names = re.findall(r"{(\w+)}", path)
+            url = path.format(**{name: values.get(name, "x") for name in names})
+            answer = api_client.request(method, f"{url}?surprise=1", content="{}")
+            assert answer.status_code == 422, (method, path)
+            assert "surprise" in {error["field"] for error in answer.json()["errors"]}

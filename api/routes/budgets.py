@@ -11,6 +11,7 @@ from api import budgets
 from api.bodies import TermsBody, described, parsed
 from api.budgets import Row
 from api.db import Database, writing
+from api.no_query import NO_QUERY
 from api.outbound import UrlError, check_url
 from api.prices import DefaultPrice, tariff
 from api.problems import ProblemError, cut
@@ -52,6 +53,7 @@ def list_budgets(
 
 @router.put(
     "/{project:project}/budgets/{name}",
+    dependencies=[NO_QUERY],
     openapi_extra=described(BudgetTerms),
     responses={201: {"model": Budget, "description": "The budget is new."}},
 )
@@ -109,7 +111,7 @@ def get_budget(
         return _standing(connection, row, price, query.on)
 
 
-@router.delete("/{project:project}/budgets/{name}", status_code=204)
+@router.delete("/{project:project}/budgets/{name}", status_code=204, dependencies=[NO_QUERY])
 def delete_budget(project: AdministeredProject, name: Name, database: Database) -> None:
     """Remove a budget; a message that its webhook was not told yet is not sent any more."""
     with writing(database) as connection:

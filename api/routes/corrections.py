@@ -11,6 +11,7 @@ from api.audit import Asked
 from api.auth import Actor, Administering, Reading
 from api.bodies import Body, described, parsed
 from api.db import Database, writing
+from api.no_query import NO_QUERY
 from api.problems import ProblemError
 from api.routes.projects import PageQuery
 from carbon.schema import AuditPage, Correction, Costing, Reason, RunFields
@@ -18,7 +19,7 @@ from carbon.schema import AuditPage, Correction, Costing, Reason, RunFields
 router = APIRouter(prefix="/runs", tags=["runs"])
 
 
-@router.patch("/{run_id:run}", openapi_extra=described(Correction))
+@router.patch("/{run_id:run}", dependencies=[NO_QUERY], openapi_extra=described(Correction))
 def correct_run(
     access: Administering, run_id: UUID, body: Body, database: Database, actor: Actor
 ) -> RunFields:
@@ -65,7 +66,7 @@ def run_audit(
         return audit.page(connection, access, Asked(run_id=run_id), query.limit, query.cursor)
 
 
-@router.get("/{run_id:run}/costings")
+@router.get("/{run_id:run}/costings", dependencies=[NO_QUERY])
 def run_costings(access: Reading, run_id: UUID, database: Database) -> list[Costing]:
     """List the figures that the run's emissions have and had, newest first."""
     with database.begin() as connection:

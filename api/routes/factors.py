@@ -7,9 +7,10 @@ from api.audit import Deed
 from api.auth import Actor, Administering, Reading
 from api.bodies import Body, described, parsed
 from api.db import Database, writing
+from api.no_query import NO_QUERY
 from carbon.schema import FactorTable, FactorTableInfo, Recosted, RecostOrder
 
-router = APIRouter(tags=["factors"])
+router = APIRouter(tags=["factors"], dependencies=[NO_QUERY])
 
 _TOLD = {"kind", "source", "year"}
 

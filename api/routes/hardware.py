@@ -8,10 +8,11 @@ from api import hardware
 from api.auth import AdministeringAll, Reading
 from api.bodies import TermsBody, described, parsed
 from api.db import Database, writing
+from api.no_query import NO_QUERY
 from api.problems import ProblemError, cut
 from carbon.schema import Hardware, HardwareKind, HardwareList, HardwareTerms, Name
 
-router = APIRouter(prefix="/hardware", tags=["hardware"])
+router = APIRouter(prefix="/hardware", tags=["hardware"], dependencies=[NO_QUERY])
 
 HardwareName = Annotated[
     Name,

@@ -9,13 +9,14 @@ from api import prices
 from api.auth import AdministeringAll, Reading
 from api.bodies import TermsBody, described, parsed
 from api.db import Database, writing
+from api.no_query import NO_QUERY
 from api.prices import FOR_ALL, DefaultPrice
 from api.problems import ProblemError
 from api.routes.days import ValidFrom
 from api.routes.projects import AdministeredProject, ReadableProject
 from carbon.schema import Price, PriceList, PriceTerms
 
-router = APIRouter(tags=["prices"])
+router = APIRouter(tags=["prices"], dependencies=[NO_QUERY])
 
 _NEW: dict[int | str, dict[str, Any]] = {
     201: {"model": Price, "description": "There was none from this day on."}

@@ -11,6 +11,7 @@ from api.access import Access
 from api.auth import Reading
 from api.bodies import TermsBody, described, parsed
 from api.db import Database
+from api.no_query import NO_QUERY
 from api.prices import DefaultPrice, tariff
 from api.problems import ProblemError
 from api.project_what_if import of_project
@@ -76,7 +77,9 @@ def run_what_if(
     return _of_run(database, access, run_id, query.terms(), price)
 
 
-@router.post("/runs/{run_id:run}/what-if", openapi_extra=described(WhatIfTerms))
+@router.post(
+    "/runs/{run_id:run}/what-if", dependencies=[NO_QUERY], openapi_extra=described(WhatIfTerms)
+)
 def run_what_if_by_hour(
     access: Reading, run_id: UUID, body: TermsBody, database: Database, price: DefaultPrice
 ) -> WhatIf:
@@ -106,7 +109,7 @@ def project_what_if(
     return found
 
 
-@router.get("/runs/{run_id:run}/footprint")
+@router.get("/runs/{run_id:run}/footprint", dependencies=[NO_QUERY])
 def run_footprint(access: Reading, run_id: UUID, database: Database) -> Footprint:
     """Tell a run's emissions of operation and its share of those of its hardware's making."""
     with database.begin() as connection:
