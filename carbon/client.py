@@ -39,7 +39,7 @@ from carbon.schema import (
     Summary,
     Tradeoff,
 )
-from carbon.settings import Settings
+from carbon.settings import Settings, load
 from carbon.units import MASS_DECIMALS, add_known
 
 if TYPE_CHECKING:
@@ -70,12 +70,24 @@ class Client:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: Settings | None = None,
         *,
         timeout_s: float = 10.0,
         deadline_s: float = DEADLINE_S,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
+        """Connect once something is asked.
+
+        Args:
+            settings: where the API is, and the key for it; by default those of the process.
+            timeout_s: how long each part of an answer is waited for.
+            deadline_s: how long a whole request may take, at least.
+            transport: what sends requests, by default the network.
+
+        Raises:
+            SettingsError: a setting of the process that cannot be used.
+        """
+        settings = load() if settings is None else settings
         self._deadline_s = deadline_s
         headers = {"User-Agent": "carbon-ledger"}
         if settings.api_key_text:
@@ -190,6 +202,11 @@ class Client:
         """Correct fields of a run for good; return the run as it is then."""
         document = correction.model_dump_json(exclude_unset=True)
         return self._send(RunFields, "PATCH", f"/v1/runs/{run_id}", document)
+
+    def delete_run(self, run_id: UUID, reason: str | None = None) -> None:
+        """Remove a run and its part in every sum; the audit log keeps what it added up to."""
+        given_reason = {} if reason is None else {"reason": reason}
+        self._call(type(None), "DELETE", f"/v1/runs/{run_id}", params=given_reason)
 
     def costings(self, run_id: UUID) -> list[Costing]:
         """Read the figures that a run's emissions have and had, newest first."""

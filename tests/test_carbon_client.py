@@ -11,6 +11,7 @@ from carbon.client import Client
 from carbon.errors import ApiRejectedError, ApiUnreachableError
 from carbon.settings import Settings
 from tests.factories import make_report
+from tests.fixtures.api import LiveApi
 
 Answer = Callable[[httpx.Request], httpx.Response]
 
@@ -35,6 +36,28 @@ def test_a_report_is_put_under_its_id_with_the_key() -> None:
     assert (request.method, request.url.path) == ("PUT", f"/base/v1/runs/{report.run_id}")
     assert request.headers["authorization"] == "Bearer secret"
     assert request.content.decode() == report.model_dump_json()
+
+
+def test_it_asks_where_the_settings_of_the_process_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.headers["authorization"] == "Bearer secret"
+        return httpx.Response(200, json={"items": []} if request.url.host == "here" else {})
+
+    monkeypatch.setenv("CARBON_API_URL", "http://here")
+    monkeypatch.setenv("CARBON_API_KEY", "secret")
+    with Client(transport=httpx.MockTransport(answer)) as client:
+        assert list(client.projects()) == []
+
+
+def test_a_run_is_removed_with_the_reason(live_api: LiveApi) -> None:
+    report = make_report()
+    with Client(live_api.settings) as client:
+        client.put_run(report)
+        client.delete_run(report.run_id, "tracked by mistake")
+        with pytest.raises(ApiRejectedError, match="there is no run"):
+            client.run(report.run_id)
+        (entry,) = client.audit(run_id=report.run_id)
+    assert (entry.action, entry.reason) == ("delete", "tracked by mistake")
 
 
 @pytest.mark.parametrize(
