@@ -12,6 +12,7 @@ from rich.console import Console
 
 from carbon import budget_commands, processes
 from carbon.errors import CarbonError, CommandError, UsageError
+from carbon.export_command import export
 from carbon.factor_commands import factors_app
 from carbon.settings import DEFAULT_PORT, DEFAULT_UI_PORT, MOST_WORKERS, Settings, load
 
@@ -29,6 +30,7 @@ keys_app = typer.Typer(help="Say who may use the ledger's API.", no_args_is_help
 app.add_typer(keys_app, name="keys")
 app.add_typer(budget_commands.app, name="budgets")
 app.add_typer(factors_app, name="factors")
+app.command()(export)
 console = Console(highlight=False, soft_wrap=True)
 
 Host = Annotated[str, typer.Option(help="Address to listen on. Any but loopback needs an API key.")]
@@ -304,47 +306,6 @@ def sync(
         raise CarbonError(outcome.unreachable)
     if outcome.rejected:
         sys.exit(1)
-
-
-@app.command()
-def export(
-    form: Annotated[
-        str, typer.Option("--format", help="csv, parquet or jsonl.", metavar="FORMAT")
-    ] = "csv",
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Where to; standard output if left out."),
-    ] = None,
-    project: Annotated[list[str] | None, typer.Option(help="Of this project.")] = None,
-    study: Annotated[list[str] | None, typer.Option(help="Of this study.")] = None,
-    status: Annotated[list[str] | None, typer.Option(help="With this status.")] = None,
-    user: Annotated[list[str] | None, typer.Option(help="Run by this user.")] = None,
-    tag: Annotated[
-        list[str] | None, typer.Option(metavar="KEY[:VALUE]", help="With every one of these tags.")
-    ] = None,
-    since: Annotated[str | None, typer.Option(help="Started on this date or later.")] = None,
-    until: Annotated[str | None, typer.Option(help="Started on this date or before.")] = None,
-) -> None:
-    """Write the runs of the ledger at CARBON_API_URL to a file: all, or those asked for."""
-    from carbon.client import Client
-    from carbon.exporting import write
-
-    if form not in ("csv", "parquet", "jsonl"):
-        raise typer.BadParameter(f"there is no format {form!r}, but csv, parquet and jsonl")
-    if output is None and form == "parquet" and sys.stdout.isatty():
-        raise typer.BadParameter("parquet is not for a terminal: name a file with --output")
-    with Client(load(), timeout_s=60.0) as client:
-        parts = client.export_runs(
-            form,
-            project=project,
-            study=study,
-            status=status,
-            user=user,
-            tag=tag,
-            since=since,
-            until=until,
-        )
-        write(parts, output)
 
 
 @app.command()

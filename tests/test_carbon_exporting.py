@@ -1,13 +1,17 @@
 """Files of what the API exports: whole or not there."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from carbon.cli import app
 from carbon.client import Client
 from carbon.errors import ApiUnreachableError, UsageError
 from carbon.exporting import write
+from carbon.schema import DeviceReport, NodeReport
 from tests.factories import make_report
 from tests.fixtures.api import LiveApi
 from tests.test_carbon_cli import Env, carbon, is_one_line
@@ -40,6 +44,39 @@ def test_what_is_no_file_is_written_to_and_stays(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none/runs\.csv cannot be written: No such file"):
         write([b"a"], tmp_path / "none" / "runs.csv")
+
+
+def test_every_option_narrows_what_is_exported(live_api: LiveApi) -> None:
+    node = NodeReport(hostname="gpu-7", devices=[DeviceReport(uuid="a", name="H100")])
+    kept = make_report(
+        name="the rare one",
+        strategy="fsdp",
+        nodes=[node],
+        country_iso_code="FRA",
+        gpu_energy_kwh=5.0,
+    )
+    with Client(live_api.settings) as client:
+        for report in (kept, make_report(), make_report(gpu_energy_kwh=9.0)):
+            client.put_run(report)
+
+    def exported(*options: str) -> list[str]:
+        command = ["export", "--format", "jsonl", *options]
+        done = CliRunner().invoke(app, command, env={"CARBON_API_URL": live_api.url})
+        assert done.exit_code == 0, done.output
+        return [json.loads(line)["run_id"] for line in done.stdout.splitlines()]
+
+    for options in (
+        ["--strategy", "fsdp"],
+        ["--host", "gpu-7"],
+        ["--gpu", "h100"],
+        ["--country", "FRA"],
+        ["--search", "rare"],
+        ["--min-energy", "4", "--max-energy", "6"],
+    ):
+        assert exported(*options) == [str(kept.run_id)], options
+    by_energy = exported("--sort", "energy_kwh")
+    assert by_energy[1] == str(kept.run_id)
+    assert exported("--sort", "-energy_kwh") == by_energy[::-1]
 
 
 def test_the_command_exports_what_is_asked_for(
