@@ -59,7 +59,7 @@ class Access:
             raise ProblemError(
                 403,
                 f"this key is not for project {cut(project)!r}, but for "
-                f"{cut(', '.join(map(repr, sorted(self.projects or ()))))}; report to one of "
+                f"{cut(', '.join(map(repr, sorted(self.projects or ()))))}; name one of "
                 "those, or use another key",
             )
 

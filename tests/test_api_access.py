@@ -398,7 +398,7 @@ def test_a_run_does_not_leave_its_project_with_a_key_of_that_alone(world: World)
     answer = world.client.put(path, content=moved, headers=bearing(world.my_key))
     assert answer.status_code == 403
     assert answer.json()["detail"] == (
-        f"this key is not for project '{THEIRS}', but for '{MINE}'; report to one of those, or use "
+        f"this key is not for project '{THEIRS}', but for '{MINE}'; name one of those, or use "
         "another key"
     )
     assert world.client.get(path, headers=bearing(world.my_key)).json()["project"] == MINE
