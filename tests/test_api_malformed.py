@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 from api import derived
 from api.app import create_app
 from api.bodies import report_in
+from api.engine import snapshots_of
 from api.problems import ProblemError
 from api.settling import settle
 from carbon.schema import MAX_BATCH, DeviceReport, NodeReport, RunReport
@@ -206,7 +207,7 @@ def test_malformed_reports_are_refused_by_name_and_change_nothing(
     for body in right[:25]:
         assert client.put(path, content=body).status_code == 200
         assert client.get(path).status_code == 200
-    with app.state.engine.begin() as connection:
+    with snapshots_of(app.state.engine).begin() as connection:
         assert derived.differences(connection) == []
 
 
@@ -283,7 +284,7 @@ def test_the_longest_names_can_be_stored(app: FastAPI, client: TestClient) -> No
     )
     put(client, report)
     assert client.get(f"/v1/runs/{report.run_id}").content == report.model_dump_json().encode()
-    with app.state.engine.begin() as connection:
+    with snapshots_of(app.state.engine).begin() as connection:
         assert derived.differences(connection) == []
 
 

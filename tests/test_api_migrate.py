@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from api import administration, derived, migrate
 from api.app import create_app
 from api.db import open_database
-from api.engine import engine_of
+from api.engine import engine_of, snapshots_of
 from carbon.errors import SettingsError
 from tests.factories import make_report
 from tests.fixtures.api import ROOT, clean_environment
@@ -211,7 +211,7 @@ def test_an_earlier_ledger_is_refused_until_it_is_upgraded_and_keeps_its_runs(
 
     with TestClient(app := create_app(ledgers.settings())) as client:
         assert client.get(PATH).text == BODY
-        with app.state.engine.begin() as connection:
+        with snapshots_of(app.state.engine).begin() as connection:
             assert derived.differences(connection) == []
         assert client.put(PATH, content=BODY).status_code == 200
         # What the earlier one had no place for has one now.
