@@ -5,10 +5,14 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+from pydantic import TypeAdapter, ValidationError
+
 from carbon.client import quoted
+from carbon.errors import UsageError
 from carbon.schema import (
     Budget,
     BudgetList,
+    BudgetName,
     BudgetTerms,
     Footprint,
     Hardware,
@@ -21,6 +25,8 @@ from carbon.schema import (
     WhatIf,
     WhatIfTerms,
 )
+
+_NAME = TypeAdapter(BudgetName)
 
 
 class Accounting:
@@ -107,6 +113,14 @@ class Accounting:
 
 
 def _budget(project: str, name: str) -> str:
+    """Return a budget's path; raises a `UsageError` where no budget can have the name."""
+    try:
+        _NAME.validate_python(name)
+    except ValidationError as error:
+        raise UsageError(
+            f"no budget is called {name!r}: names have up to 100 letters, digits, dots, dashes and "
+            "underscores, a letter or digit first"
+        ) from error
     return f"/v1/projects/{quoted(project)}/budgets/{quoted(name)}"
 
 

@@ -57,6 +57,8 @@ def set_budget(
         terms = BudgetTerms.model_validate(given)
     except ValidationError as error:
         field, message, _ = first_wrong(error)
+        for name, option in (("from_day", "--since"), ("until_day", "--until")):
+            message = message.replace(name, option)
         raise typer.BadParameter(f"{field}: {message}" if field else message) from error
     with _client() as client:
         _show([client.accounting.put_budget(project, name, terms)])

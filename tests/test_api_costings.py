@@ -100,6 +100,9 @@ def test_what_is_no_table_is_refused(api_client: TestClient) -> None:
     assert api_client.get("/v1/grid", params={"table": "none"}).status_code == 404
     assert api_client.get("/v1/grid", params={"tabel": "x"}).status_code == 422
     assert api_client.post("/v1/recost", json={"table": "none"}).status_code == 404
+    never = {"since": "2026-03-02T00:00:00Z", "until": "2026-03-02T00:00:00Z"}
+    answer = api_client.post("/v1/recost", json={"table": "none", **never})
+    assert (answer.status_code, "is not before until" in answer.text) == (422, True)
 
 
 def test_runs_are_costed_anew_and_the_old_figures_stay(client: TestClient) -> None:

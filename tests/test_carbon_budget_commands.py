@@ -5,7 +5,7 @@ from typer.testing import CliRunner, Result
 
 from carbon.cli import app
 from carbon.client import Client
-from carbon.errors import ApiRejectedError
+from carbon.errors import ApiRejectedError, UsageError
 from tests.factories import make_report
 from tests.fixtures.api import LiveApi
 
@@ -31,6 +31,9 @@ def test_a_budget_is_set_shown_and_removed(live_api: LiveApi) -> None:
     assert budgets("remove", "digits", "march", **here).exit_code == 0
     none = budgets("list", "digits", **here)
     said = "carbon budgets: project 'digits' has no budgets; set one with `carbon budgets set`\n"
+    impossible = budgets("set", "digits", "a/b", "--limit", "1", **here)
+    assert isinstance(impossible.exception, UsageError)
+    assert "no budget is called 'a/b'" in str(impossible.exception)
     assert (none.exit_code, none.stdout, none.stderr) == (0, "", said)
     gone = budgets("remove", "digits", "march", **here)
     assert isinstance(gone.exception, ApiRejectedError)
@@ -43,6 +46,7 @@ def test_a_budget_is_set_shown_and_removed(live_api: LiveApi) -> None:
         (["--quantity", "cost"], "Invalid value: a currency is for a budget of cost"),
         (["--quantity", "power"], "quantity: Input should be"),
         (["--period", "dates", "--since", "tomorrow"], "'tomorrow' is not a date"),
+        (["--period", "dates"], "the period 'dates' needs --since and --until"),
     ],
 )
 def test_what_is_no_budget_is_refused_before_it_is_sent(wrong: list[str], said: str) -> None:

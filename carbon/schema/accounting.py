@@ -1,10 +1,10 @@
 """How what a run emitted is accounted for: corrections, their trace, factor tables, costings."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from carbon.schema.fields import (
     MAX_TAGS,
@@ -201,6 +201,15 @@ class RecostOrder(Wire):
     reason: Reason | None = None
     limit: Annotated[int, Field(ge=1, le=10_000)] = 1000
     cursor: Text | None = None
+
+    @model_validator(mode="after")
+    def _range_is_not_empty(self) -> Self:
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise ValueError(
+                f"since is {self.since.isoformat()}, which is not before until, "
+                f"{self.until.isoformat()}"
+            )
+        return self
 
 
 class Recosted(Wire):
