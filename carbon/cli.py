@@ -4,7 +4,6 @@ import io
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +13,13 @@ from carbon import budget_commands, processes
 from carbon.errors import CarbonError, CommandError, UsageError
 from carbon.export_command import export
 from carbon.factor_commands import factors_app
+from carbon.ledger_commands import (
+    Database,
+    database_app,
+    database_arguments,
+    keys_app,
+    require_server,
+)
 from carbon.settings import DEFAULT_PORT, DEFAULT_UI_PORT, MOST_WORKERS, Settings, load
 
 START_WAIT_S = 60.0
@@ -24,9 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-database_app = typer.Typer(help="Look after the ledger.", no_args_is_help=True)
 app.add_typer(database_app, name="db")
-keys_app = typer.Typer(help="Say who may use the ledger's API.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 app.add_typer(budget_commands.app, name="budgets")
 app.add_typer(factors_app, name="factors")
@@ -36,13 +40,6 @@ console = Console(highlight=False, soft_wrap=True)
 Host = Annotated[str, typer.Option(help="Address to listen on. Any but loopback needs an API key.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port of the API.")]
 UiPort = Annotated[int, typer.Option(min=1, max=65535, help="Port of the dashboard.")]
-Database = Annotated[
-    str | None,
-    typer.Option(help="SQLAlchemy URL of the ledger, or CARBON_DATABASE_URL.", show_default=False),
-]
-BackupFile = Annotated[
-    Path, typer.Argument(metavar="FILE", help="Of `carbon db backup`.", show_default=False)
-]
 AllowAnyone = Annotated[
     bool,
     typer.Option("--allow-anyone", help="Let whoever reaches it in as long as there are no keys."),
@@ -139,93 +136,9 @@ def serve(
     allow_anyone: AllowAnyone = False,
 ) -> None:
     """Start the API, and take over the runs that wait in this machine's spool."""
-    _require_server()
+    require_server()
     arguments = _api_arguments(host, port, database, allow_anyone)
     processes.become("api", [*arguments, "--workers", str(workers)])
-
-
-@database_app.command("upgrade")
-def upgrade_database(database: Database = None) -> None:
-    """Bring the ledger's tables up to this version's, keeping its runs; safe to repeat."""
-    _require_server()
-    processes.become("api.administration", ["upgrade", *_database_arguments(database)])
-
-
-@database_app.command("verify")
-def verify_database(
-    database: Database = None,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Make them anew where they differ.")
-    ] = False,
-) -> None:
-    """Compare the ledger's sums and labels with its runs; exit code 1 where they differ."""
-    _require_server()
-    options = ["--repair"] if repair else []
-    processes.become("api.administration", ["verify", *options, *_database_arguments(database)])
-
-
-@database_app.command("backup")
-def back_up_database(file: BackupFile, database: Database = None) -> None:
-    """Write the ledger into one new file, while it is served."""
-    _require_server()
-    arguments = ["backup", str(file), *_database_arguments(database)]
-    processes.become("api.administration", arguments)
-
-
-@database_app.command("restore")
-def restore_database(file: BackupFile, database: Database = None) -> None:
-    """Fill an empty database, SQLite or PostgreSQL, from such a file."""
-    _require_server()
-    arguments = ["restore", str(file), *_database_arguments(database)]
-    processes.become("api.administration", arguments)
-
-
-@keys_app.command("create")
-def create_key(
-    project: Annotated[
-        list[str] | None,
-        typer.Option(help="What it is for; repeatable. Every project where it is left out."),
-    ] = None,
-    scope: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="SCOPE",
-            help="ingest, read or admin, which is both, corrects and deletes; repeatable.",
-            show_default="ingest and read",
-        ),
-    ] = None,
-    name: Annotated[str | None, typer.Option(help="Whose it is, for the list.")] = None,
-    expires: Annotated[
-        str | None, typer.Option(metavar="DATE", help="Its last day, in UTC: 2030-12-31.")
-    ] = None,
-    database: Database = None,
-) -> None:
-    """Make a key of the API and show it, this once."""
-    _require_server()
-    given = {"--project": project, "--scope": scope, "--name": name, "--expires": expires}
-    arguments = [
-        f"{option}={value}"
-        for option, values in given.items()
-        for value in ([values] if isinstance(values, str) else values or [])
-    ]
-    processes.become("api.key_commands", ["create", *arguments, *_database_arguments(database)])
-
-
-@keys_app.command("list")
-def list_keys(database: Database = None) -> None:
-    """List the keys, without their secrets."""
-    _require_server()
-    processes.become("api.key_commands", ["list", *_database_arguments(database)])
-
-
-@keys_app.command("revoke")
-def revoke_key(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="As the list has it.")],
-    database: Database = None,
-) -> None:
-    """Take a key back: every server refuses it within seconds."""
-    _require_server()
-    processes.become("api.key_commands", ["revoke", *_database_arguments(database), "--", key_id])
 
 
 @app.command()
@@ -244,7 +157,7 @@ def up(
     allow_anyone: AllowAnyone = False,
 ) -> None:
     """Start the API and its dashboard; Ctrl-C stops both."""
-    _require_server()
+    require_server()
     processes.require("dashboard", "streamlit", "altair", "pandas")
     settings = load(api_url=processes.url_from_here(host, port))
     children = processes.Children()
@@ -380,17 +293,9 @@ def doctor(
         sys.exit(1)
 
 
-def _require_server() -> None:
-    processes.require("server", "alembic", "fastapi", "sqlmodel", "uvicorn", "prometheus_client")
-
-
 def _api_arguments(host: str, port: int, database: str | None, allow_anyone: bool) -> list[str]:
-    arguments = ["--host", host, "--port", str(port), *_database_arguments(database)]
+    arguments = ["--host", host, "--port", str(port), *database_arguments(database)]
     return [*arguments, "--allow-anyone"] if allow_anyone else arguments
-
-
-def _database_arguments(database: str | None) -> list[str]:
-    return ["--database", database] if database else []
 
 
 def _came_up(children: processes.Children, settings: Settings) -> bool:
