@@ -23,16 +23,24 @@ from sqlalchemy import (
     update,
 )
 
-from api import factors, labels
+from api import factors, labels, months
 from api.extremes import Key
 from api.overlay import FactorOf, as_delivered, laid_over
 from api.rollups import BY_DAY, COLUMNS_NEEDED, IN_ORDER, Change, Run, apply, changes_of, day_of
 from api.sums import COLUMNS, EXTREMES, Tally, extreme_of
-from api.tables import LABELS, RUNS, TOTALS, UNLABELLED
+from api.tables import (
+    LABELS,
+    MONTH_SUMS,
+    MONTH_VERSIONS,
+    MONTHS_MADE,
+    RUNS,
+    TOTALS,
+    UNLABELLED,
+)
 from api.writing import REPORT_COLUMNS
 from carbon.schema import RunReport
 
-DERIVED = (LABELS, UNLABELLED, *IN_ORDER)
+DERIVED = (LABELS, UNLABELLED, *IN_ORDER, MONTH_VERSIONS, MONTHS_MADE, MONTH_SUMS)
 """The tables of which every row follows from the runs."""
 
 _READ_TOGETHER = 1000
@@ -51,8 +59,9 @@ _OfTables = dict[str, dict[Key, _Sums]]
 
 def fill(connection: Connection) -> None:
     """Make all of it anew, in a transaction in which nobody else writes."""
-    for table in DERIVED:
+    for table in (LABELS, UNLABELLED):
         connection.execute(delete(table))
+    _forget_sums(connection)
     factor_of = factors.finder(connection)
     for rows in _all_runs(connection):
         for row in rows:
@@ -68,11 +77,16 @@ def fill(connection: Connection) -> None:
 
 def sum_up(connection: Connection) -> None:
     """Make the sums anew, in a transaction in which nobody else writes."""
-    for table in IN_ORDER:
-        connection.execute(delete(table))
+    _forget_sums(connection)
     needed = [RUNS.c[name] for name in COLUMNS_NEEDED]
     for rows in _all_runs(connection, needed, _SUMMED_TOGETHER):
         apply(connection, [(None, row) for row in rows])
+
+
+def _forget_sums(connection: Connection) -> None:
+    for table in IN_ORDER:
+        connection.execute(delete(table))
+    months.forget(connection)
 
 
 def differences(connection: Connection) -> list[str]:
@@ -122,7 +136,21 @@ def differences(connection: Connection) -> list[str]:
         found.append(f"{LABELS.name}: is not what the runs have")
     held_totals = _by_key(TOTALS, _streamed(connection, select(TOTALS)))
     wrong_days = chain.from_iterable(wrong.values())
-    return [*found, *wrong_days, *_wrong_sums(TOTALS, held_totals, totals)]
+    wrong_totals = _wrong_sums(TOTALS, held_totals, totals)
+    return [*found, *wrong_days, *wrong_totals, *_wrong_months(connection)]
+
+
+def _wrong_months(connection: Connection) -> Iterator[str]:
+    """Yield what is wrong with the sums of months, beside those of days."""
+    names = MONTH_SUMS.c.keys()
+    for kind in months.kinds_made(connection):
+        held, right = (
+            _by_key(MONTH_SUMS, [dict(zip(names, row, strict=True)) for row in rows])
+            for rows in months.held_and_right(connection, kind)
+        )
+        yield from _wrong_sums(MONTH_SUMS, held, right)
+    for month in months.without_version(connection):
+        yield f"{MONTH_VERSIONS.name} {month}: is missing"
 
 
 def _days_held(connection: Connection, table: Table) -> Iterator[tuple[date, str, _OfTables]]:
@@ -183,7 +211,7 @@ def _joined(one: _Sums | None, other: _Sums) -> _Sums:
     }
 
 
-def _by_key(table: Table, rows: Iterable[RowMapping]) -> dict[Key, _Sums]:
+def _by_key(table: Table, rows: Iterable[Mapping[Any, Any]]) -> dict[Key, _Sums]:
     names = table.primary_key.columns.keys()
     return {tuple(row[name] for name in names): _numbers_of(dict(row)) for row in rows}
 

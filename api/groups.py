@@ -1,8 +1,9 @@
 """Summaries by groups: the sums of days, put together by one or two keys.
 
 Three tables hold sums of days (see `api.rollups`): by what is said of a run as a whole, by node and
-by GPU model. A summary comes from one of them, so a node has no strategy here. Days are in UTC, and
-a run belongs to that on which it started.
+by GPU model. A summary comes from one of them, so a node has no strategy here; one of everything
+comes from the sums of months that are made of them (see `api.months`). Days are in UTC, and a run
+belongs to that on which it started.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Connection,
     Date,
     Engine,
+    FromClause,
     Select,
     String,
     Table,
@@ -25,30 +27,19 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 
-from api import cursors
+from api import cursors, months
 from api.beginnings import BEGINNINGS, name_of
 from api.cursors import Place
+from api.kinds import COLUMNS_OF, table_of
 from api.rollups import summed
 from api.sums import Tally
-from api.tables import DAYS, GPU_DAYS, NODE_DAYS
 from carbon.countries import country_name
 from carbon.schema import GroupTotals
 
 CHUNK = 1000
 """How many lines of a file are read at once."""
 
-_COLUMNS = {
-    "project": ("project",),
-    "strategy": ("strategy",),
-    "study": ("study",),
-    "user": ("user",),
-    "status": ("status",),
-    "place": ("country_iso_code", "region"),
-    "node": ("hostname",),
-    "gpu_model": ("gpu_model",),
-}
-
-KEYS = (*BEGINNINGS, *_COLUMNS)
+KEYS = (*BEGINNINGS, *COLUMNS_OF)
 """What a summary can be grouped by."""
 
 FILTERS = {
@@ -63,8 +54,6 @@ FILTERS = {
 """What it can be limited to by values, each with the column that has them."""
 
 MOST_KEYS = 2
-
-_TABLES = {"node": NODE_DAYS, "gpu_model": GPU_DAYS}
 
 
 @dataclass(frozen=True)
@@ -88,7 +77,17 @@ class Grouping:
     @property
     def table(self) -> Table:
         """Where the sums come from."""
-        return next((_TABLES[key] for key in self.keys if key in _TABLES), DAYS)
+        return table_of(self.keys)
+
+    @property
+    def kind(self) -> str | None:
+        """By what `api.months` holds sums that answer this; None if it holds none."""
+        others = [key for key in self.keys if key not in BEGINNINGS]
+        if self.among or len(others) > 1:
+            return None
+        if others and not {"day", "week"}.isdisjoint(self.keys):
+            return None
+        return others[0] if others else months.BY_DAY
 
     def missing(self) -> list[str]:
         """Return what is asked for that the table knows nothing of."""
@@ -105,27 +104,33 @@ class Grouping:
         """Return what tells this list from others, for cursors."""
         return [self.keys, dict(self.among), self.since, self.until, self.descending]
 
-    def columns(self) -> list[ColumnElement[Any]]:
+    def source(self, connection: Connection) -> FromClause:
+        """Return the rows of sums that this transaction is to put together."""
+        if self.kind is None:
+            return self.table
+        return months.source(connection, self.kind, self.since, self.until)
+
+    def columns(self, source: FromClause) -> list[ColumnElement[Any]]:
         """Return what the lines are told apart and sorted by."""
         columns: list[ColumnElement[Any]] = []
         for key in self.keys:
             if key in BEGINNINGS:
-                columns.append(BEGINNINGS[key](self.table.c.day))
+                columns.append(BEGINNINGS[key](source.c.day))
             else:
-                columns += [_by_code_point(self.table.c[name]) for name in _COLUMNS[key]]
+                columns += [_by_code_point(source.c[name]) for name in COLUMNS_OF[key]]
         return columns
 
-    def conditions(self) -> Iterator[ColumnElement[bool]]:
+    def conditions(self, source: FromClause) -> Iterator[ColumnElement[bool]]:
         """Yield what is true of the rows that count."""
         for name, values in self.among.items():
-            yield self.table.c[FILTERS[name]].in_(values)
+            yield source.c[FILTERS[name]].in_(values)
         if self.since is not None:
-            yield self.table.c.day >= self.since
+            yield source.c.day >= self.since
         if self.until is not None:
-            yield self.table.c.day <= self.until
+            yield source.c.day <= self.until
 
     def _is_there(self, key: str) -> bool:
-        return key in BEGINNINGS or all(name in self.table.c for name in _COLUMNS[key])
+        return key in BEGINNINGS or all(name in self.table.c for name in COLUMNS_OF[key])
 
 
 _FIELDS = {"place": ("country_iso_code", "country_name", "region")}
@@ -186,8 +191,10 @@ def _lines(
     connection: Connection, grouping: Grouping, limit: int, after: Place | None
 ) -> tuple[list[GroupTotals], Place | None]:
     """Return some lines, and the last one's place if there are more."""
-    columns = grouping.columns()
-    rows = connection.execute(_query(grouping, columns, after).limit(limit + 1)).all()
+    source = grouping.source(connection)
+    columns = grouping.columns(source)
+    query = _query(grouping, source, columns, after).limit(limit + 1)
+    rows = connection.execute(query).all()
     places = [tuple(row[: len(columns)]) for row in rows]
     lines = [
         _line(grouping, place, row._mapping)
@@ -197,9 +204,12 @@ def _lines(
 
 
 def _query(
-    grouping: Grouping, columns: Sequence[ColumnElement[Any]], after: Place | None
+    grouping: Grouping,
+    source: FromClause,
+    columns: Sequence[ColumnElement[Any]],
+    after: Place | None,
 ) -> Select[Any]:
-    query = select(*columns, *summed(grouping.table)).where(*grouping.conditions())
+    query = select(*columns, *summed(source)).where(*grouping.conditions(source))
     if after is not None:
         here = tuple_(*columns)
         place = tuple_(*(literal(value, c.type) for value, c in zip(after, columns, strict=True)))
@@ -226,7 +236,7 @@ def _line(grouping: Grouping, place: Place, row: Mapping[Any, Any]) -> GroupTota
 def _place_of(cursor: str | None, grouping: Grouping) -> Place | None:
     if cursor is None:
         return None
-    columns = grouping.columns()
+    columns = grouping.columns(grouping.table)
     texts = cursors.decode(cursor, grouping.listed(), [(str,)] * len(columns))
     try:
         return [

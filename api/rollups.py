@@ -14,12 +14,13 @@ from functools import cached_property
 from operator import itemgetter
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Connection, Table, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Table, func, select
 
 from api import breakdown, sums
 from api.adding import add
 from api.breakdown import PARTS
 from api.extremes import Key, Lost, mend
+from api.month_versions import count_up
 from api.sums import COLUMNS, EXTREMES, Drawn, Tally, extreme_of
 from api.tables import DAYS, EVERYTHING, GPU_DAYS, NODE_DAYS, TOTALS
 
@@ -117,6 +118,8 @@ def apply(connection: Connection, changes: Iterable[tuple[Run | None, Run | None
     changed = changes_of(changes)
     for table in IN_ORDER:
         _write(connection, table, changed[table.name])
+    # Last, for others who write wait for it too.
+    count_up(connection, (day for _, day, *_ in changed[DAYS.name]))
 
 
 def changes_of(changes: Iterable[tuple[Run | None, Run | None]]) -> dict[str, dict[Key, Change]]:
@@ -205,7 +208,7 @@ def grouped(
     return [(row, Tally.of(dict(row._mapping))) for row in connection.execute(query)]
 
 
-def summed(table: Table) -> list[ColumnElement[Any]]:
+def summed(table: FromClause) -> list[ColumnElement[Any]]:
     """Return what makes one row of sums of several rows of this table."""
     columns: list[ColumnElement[Any]] = [func.sum(table.c[name]).label(name) for name in COLUMNS]
     for name, (_, choose) in EXTREMES.items():

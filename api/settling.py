@@ -1,12 +1,16 @@
-"""Having the labels of runs follow, by whoever needs them or has the time."""
+"""Having labels and sums of months follow the runs, by whoever needs them or has the time."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
 
 from sqlalchemy import Engine, exists, select
 from sqlalchemy.exc import DBAPIError
 
-from api import labels
+from api import labels, months
 from api.db import writing
+from api.engine import snapshots_of
 from api.problems import ProblemError
 from api.tables import UNLABELLED
 
@@ -14,10 +18,13 @@ logger = logging.getLogger("api")
 
 _ANY = select(exists().select_from(UNLABELLED))
 
+# Of those who need the same months at once one makes them, and the others find them made.
+_MAKING = {kind: Lock() for kind in months.KINDS}
+
 
 def settle(engine: Engine) -> None:
     """Write what labels there are to write; where the database does not let it, they wait on."""
-    try:
+    with _if_it_can_be_written("new runs are not found by their labels yet"):
         with engine.connect() as connection:
             if not connection.execute(_ANY).scalar_one():
                 return
@@ -25,7 +32,33 @@ def settle(engine: Engine) -> None:
             with writing(engine) as connection:
                 if labels.settle(connection) < labels.SETTLED_TOGETHER:
                     return
+
+
+def settle_months(engine: Engine, kind: str) -> None:
+    """Make the sums of months of a kind that are not as the runs are; see `api.months`.
+
+    One month after the other is added up in a transaction that only reads, and written in a short
+    one: no report waits long for it.
+    """
+    with _if_it_can_be_written("sums of months are not kept yet"):
+        with snapshots_of(engine).begin() as connection:
+            stale = months.stale(connection, kind)
+        if not stale:
+            return
+        with _MAKING[kind]:
+            for month in stale:
+                with snapshots_of(engine).begin() as connection:
+                    found = months.added_up(connection, kind, month)
+                if found is not None:
+                    with writing(engine) as connection:
+                        months.keep(connection, kind, month, *found)
+
+
+@contextmanager
+def _if_it_can_be_written(otherwise: str) -> Iterator[None]:
+    try:
+        yield
     except DBAPIError as error:
-        logger.warning("new runs are not found by their labels yet: %s", error.orig)
+        logger.warning("%s: %s", otherwise, error.orig)
     except ProblemError as error:  # The ledger's file was taken away, and every answer says so.
-        logger.debug("new runs are not found by their labels yet: %s", error)
+        logger.debug("%s: %s", otherwise, error)

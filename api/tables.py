@@ -297,6 +297,28 @@ class HardwareRow(SQLModel, table=True):
     year: int | None
 
 
+class MonthVersionRow(SQLModel, table=True):
+    """How often transactions changed the runs that started in a month; see `api.month_versions`."""
+
+    __tablename__ = "month_versions"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    month: date = Field(primary_key=True)
+    """Its first day, in UTC."""
+    version: int = Field(sa_type=BigInteger)
+
+
+class MonthMadeRow(SQLModel, table=True):
+    """From which version of a month its rows of one kind in `month_sums` were made."""
+
+    __tablename__ = "months_made"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    kind: str = Field(primary_key=True)
+    month: date = Field(primary_key=True)
+    version: int = Field(sa_type=BigInteger)
+
+
 def _rollup(name: str, *keys: Column[Any]) -> Table:
     """Declare a table of sums over the runs that have these keys in common.
 
@@ -351,6 +373,15 @@ NODE_DAYS = _rollup("node_days", _key("project"), _key("day", Date), _key("hostn
 GPU_DAYS = _rollup("gpu_days", _key("project"), _key("day", Date), _key("gpu_model"))
 """The same over what the accelerators of each model drew for them."""
 
+MONTH_SUMS = _rollup(
+    "month_sums",
+    _key("kind"),
+    _key("beginning", Date),
+    _key("value"),
+    _key("second_value"),
+)
+"""Sums over all projects, made of those of days when they are asked for; see `api.months`."""
+
 RUNS: Table = RunRow.__table__  # type: ignore[attr-defined]
 """The table itself: rows are read and written as values, never as objects with a state."""
 
@@ -362,6 +393,8 @@ LABELS: Table = LabelRow.__table__  # type: ignore[attr-defined]
 BUDGETS: Table = BudgetRow.__table__  # type: ignore[attr-defined]
 CROSSINGS: Table = CrossingRow.__table__  # type: ignore[attr-defined]
 HARDWARE: Table = HardwareRow.__table__  # type: ignore[attr-defined]
+MONTH_VERSIONS: Table = MonthVersionRow.__table__  # type: ignore[attr-defined]
+MONTHS_MADE: Table = MonthMadeRow.__table__  # type: ignore[attr-defined]
 UNLABELLED: Table = UnlabelledRow.__table__  # type: ignore[attr-defined]
 KEYS: Table = KeyRow.__table__  # type: ignore[attr-defined]
 PRICES: Table = PriceRow.__table__  # type: ignore[attr-defined]

@@ -26,7 +26,12 @@ PATH = f"/v1/runs/{REPORT.run_id}"
 BODY = REPORT.model_dump_json()
 
 # What earlier versions did not have yet, the last of them first.
+AT_0007 = (
+    "UPDATE alembic_version SET version_num = '0007'",
+    *(f"DROP TABLE {name}" for name in ("month_versions", "months_made", "month_sums")),
+)
 AT_0006 = (
+    *AT_0007,
     "UPDATE alembic_version SET version_num = '0006'",
     "DROP TABLE node_days",
     "DROP TABLE gpu_days",
@@ -80,7 +85,10 @@ WITHOUT_SHARES = (
 )
 WITHOUT_SERIES = (*WITHOUT_SHARES, "DROP TABLE series")
 WITHOUT_IDLE = (*WITHOUT_SERIES, "ALTER TABLE runs DROP COLUMN idle_energy_kwh")
-EARLIER = [AT_0006, AT_0003, AT_0001, UNSTAMPED, WITHOUT_SHARES, WITHOUT_SERIES, WITHOUT_IDLE]
+EARLIER = [
+    *(AT_0007, AT_0006, AT_0003, AT_0001, UNSTAMPED),
+    *(WITHOUT_SHARES, WITHOUT_SERIES, WITHOUT_IDLE),
+]
 
 
 def alter(url: str, statements: Iterable[str]) -> None:
@@ -202,8 +210,9 @@ def test_an_earlier_ledger_is_refused_until_it_is_upgraded_and_keeps_its_runs(
         "0005  Corrections, audit log and factor tables.",
         "0006  Prices, budgets, crossings and hardware.",
         "0007  Sums by status, node and GPU model.",
+        "0008  Sums of months over all projects.",
     ]
-    before = {AT_0001: 1, AT_0003: 3, AT_0006: 6}.get(tuple(statements), 0)
+    before = {AT_0001: 1, AT_0003: 3, AT_0006: 6, AT_0007: 7}.get(tuple(statements), 0)
     assert steps == done[before:]
     assert last.endswith(f"is upgraded to {migrate.head()}")
     assert administration.main(["upgrade", "--database", url]) == 0
@@ -211,6 +220,8 @@ def test_an_earlier_ledger_is_refused_until_it_is_upgraded_and_keeps_its_runs(
 
     with TestClient(app := create_app(ledgers.settings())) as client:
         assert client.get(PATH).text == BODY
+        (by_month,) = client.get("/v1/summary?group_by=month").json()["items"]
+        assert by_month["energy_kwh"] == REPORT.energy_kwh
         with snapshots_of(app.state.engine).begin() as connection:
             assert derived.differences(connection) == []
         assert client.put(PATH, content=BODY).status_code == 200

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from itertools import cycle
 from typing import Any
 from uuid import UUID
 
@@ -17,12 +19,14 @@ from sqlalchemy import Engine, create_engine, delete, insert, select, update
 from sqlmodel import SQLModel
 from starlette.testclient import TestClient
 
-from api import corrections, costings, derived, factors, labels, reports, runs
+from api import corrections, costings, derived, factors, labels, months, reports, runs
 from api.access import UNLIMITED
 from api.db import open_database, writing
+from api.groups import Grouping, page
 from api.heartbeats import Patience, mark_lost
 from api.overlay import as_delivered, laid_over
 from api.problems import ProblemError
+from api.settling import settle_months
 from api.summaries import projects, summary
 from api.tables import DAYS, NODE_DAYS, RUNS, TOTALS
 from carbon.schema import (
@@ -98,6 +102,13 @@ OVERRULED = {
     "energy_kwh": ["gpu_energy_kwh"],
 }
 
+GROUPINGS = [
+    Grouping(("week",), {}),
+    Grouping(("user",), {}, since=date(2026, 3, 1)),
+    Grouping(("month", "place"), {}, until=date(2026, 3, 2)),
+    Grouping(("gpu_model",), {}, descending=True),
+]
+
 WHOLE = {"limit": 1000, "dry_run": True, "cursor": None}
 
 
@@ -123,6 +134,7 @@ class Ledger(RuleBasedStateMachine):
     def open(self) -> None:
         self.engine, self.uncorrected = ledger_in_memory(), ledger_in_memory()
         self.sent: list[RunReport] = []
+        self.asked = cycle(GROUPINGS)
         self.holds: dict[UUID, dict[str, Any]] = {}
         with self.engine.begin() as connection:
             tables: list[tuple[FactorKind, str, float]] = [
@@ -174,6 +186,12 @@ class Ledger(RuleBasedStateMachine):
     def settle(self) -> None:
         with self.engine.begin() as connection:
             labels.settle(connection)
+
+    @rule(kind=st.sampled_from(months.KINDS))
+    def need_months(self, kind: str) -> None:
+        settle_months(self.engine, kind)
+        with self.engine.begin() as connection:
+            assert months.stale(connection, kind) == []
 
     @rule(of=st.integers(0))
     def remove(self, of: int) -> None:
@@ -252,6 +270,13 @@ class Ledger(RuleBasedStateMachine):
     @invariant()
     def the_sums_are_those_of_the_runs(self) -> None:
         assert problems(self.engine) == []
+
+    @invariant()
+    def everything_is_what_the_projects_are_together(self) -> None:
+        grouping = next(self.asked)
+        by_project = replace(grouping, among={"project": ("a", "b", "c")})
+        with self.engine.begin() as connection:
+            assert page(connection, grouping, 100) == page(connection, by_project, 100)
 
     @invariant()
     def totals_are_those_of_the_projects(self) -> None:

@@ -15,6 +15,7 @@ from api.filters import MOST_VALUES, Country
 from api.formats import FORMS, MEDIA_TYPES, Format, chosen, listed_of, streamed
 from api.groups import FILTERS, KEYS, MOST_KEYS, Grouping
 from api.routes.days import as_day
+from api.settling import settle_months
 from api.tabular import columns_of
 from carbon.schema import GroupPage, GroupTotals, Name, Status, Strategy, Summary
 
@@ -145,6 +146,8 @@ def grouped(
 ) -> Response:
     """Answer with a summary by groups, in the form that is wanted."""
     form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
+    if grouping.kind is not None:
+        settle_months(request.app.state.engine, grouping.kind)
     if form != "json":
         rows = groups.chunks(database, grouping, query.limit, query.cursor)
         columns = columns_of(GroupTotals, grouping.fields())
