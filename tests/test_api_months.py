@@ -20,14 +20,14 @@ from api.groups import Grouping, page
 from api.kinds import COLUMNS_OF
 from api.problems import ProblemError
 from api.settling import settle_months
-from api.tables import DAYS, GPU_DAYS, MONTH_SUMS, MONTH_VERSIONS, NODE_DAYS
+from api.tables import DAYS, GPU_DAYS, MONTH_SUMS, MONTH_VERSIONS, NODE_DAYS, RUNS
 from carbon.schema import Correction, GroupTotals, RunReport
 from tests.factories import make_report
 from tests.fixtures.ledgers import Ledgers, empty
 from tests.test_api_groups import made
 from tests.test_api_runs import put
 
-MARCH, APRIL = date(2026, 3, 1), date(2026, 4, 1)
+MARCH = date(2026, 3, 1)
 NOON = datetime(2026, 3, 20, 12, tzinfo=UTC)
 PROJECTS = ("p", "q/r s", "other")
 
@@ -149,45 +149,53 @@ def test_what_is_made_is_read_alone_and_a_report_costs_its_month_only(engine: En
         ]
 
 
-def test_a_month_that_changes_while_it_is_made_is_not_taken_for_made(engine: Engine) -> None:
-    store(engine, make_report(started_at=NOON, ended_at=None))
-
-    def look() -> tuple[int, list[tuple[object, ...]]]:
-        with snapshots_of(engine).begin() as connection:
-            found = months.added_up(connection, "user", MARCH)
-        assert found is not None
-        return found
-
-    def keep(version: int, rows: list[tuple[object, ...]]) -> None:
-        with writing(engine) as connection:
-            months.keep(connection, "user", MARCH, version, rows)
-
-    earlier = look()
-    store(engine, make_report(started_at=NOON, ended_at=None))
-    keep(*earlier)
-    with snapshots_of(engine).begin() as connection:
-        assert months.stale(connection, "user") == [MARCH]
-        assert [line.runs for line in lines(connection, Grouping(("user",), {}))] == [2]
-    keep(*look())
-    keep(*earlier)  # Somebody was slow, and is too late.
-    with snapshots_of(engine).begin() as connection:
-        assert months.stale(connection, "user") == []
-        assert months.added_up(connection, "user", MARCH) is None
-        assert [line.runs for line in lines(connection, Grouping(("user",), {}))] == [2]
-    late = look_before_all_is_made_anew(engine)
-    keep(*late)
-    with snapshots_of(engine).begin() as connection:
-        assert months.stale(connection, "user") == [MARCH]
+Found = tuple[int, list[tuple[object, ...]]]
 
 
-def look_before_all_is_made_anew(engine: Engine) -> tuple[int, list[tuple[object, ...]]]:
-    store(engine, make_report(started_at=NOON, ended_at=None))
+def add_up(engine: Engine) -> Found:
+    """March by user, which is not made."""
     with snapshots_of(engine).begin() as connection:
         found = months.added_up(connection, "user", MARCH)
     assert found is not None
-    with writing(engine) as connection:
-        derived.sum_up(connection)
     return found
+
+
+def keep(engine: Engine, found: Found) -> None:
+    with writing(engine) as connection:
+        months.keep(connection, "user", MARCH, *found)
+
+
+def made_and_answered(engine: Engine) -> tuple[bool, list[tuple[str | None, int]]]:
+    """Whether that is made, and the runs of each user."""
+    with snapshots_of(engine).begin() as connection:
+        stale = months.stale(connection, "user")
+        found = lines(connection, Grouping(("user",), {}))
+    return MARCH not in stale, [(line.user, line.runs) for line in found]
+
+
+def test_a_month_that_changes_while_it_is_made_is_not_taken_for_made(engine: Engine) -> None:
+    store(engine, make_report(user="ann"))
+    earlier = add_up(engine)
+    store(engine, make_report(user="ann"))
+    keep(engine, earlier)
+    assert made_and_answered(engine) == (False, [("ann", 2)])
+    keep(engine, add_up(engine))
+    keep(engine, earlier)  # Somebody was slow, and is too late.
+    assert made_and_answered(engine) == (True, [("ann", 2)])
+    with snapshots_of(engine).begin() as connection:
+        assert months.added_up(connection, "user", MARCH) is None
+
+
+def test_what_was_added_up_before_all_is_made_anew_does_not_count(engine: Engine) -> None:
+    store(engine, make_report(user="ann"))
+    of_ann = add_up(engine)
+    with writing(engine) as connection:
+        connection.execute(delete(RUNS))
+        derived.sum_up(connection)
+    keep(engine, of_ann)
+    assert made_and_answered(engine) == (False, [])
+    store(engine, make_report(user="bob"))
+    assert made_and_answered(engine) == (False, [("bob", 1)])
 
 
 def test_two_who_write_and_one_who_reads_at_once(engine: Engine) -> None:
