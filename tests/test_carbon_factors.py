@@ -89,7 +89,7 @@ def test_a_table_is_imported_shown_and_costed_with(
     assert carbon(*command, env=env).stdout == "v1: 2 factors of S\n"
     bought = [*command[1:-1], "m1", "--kind", "market"]
     assert factors(*bought, **env).exit_code == 0
-    listed = factors("list", **env, COLUMNS="40").stdout
+    listed = factors("list", **{**env, "COLUMNS": "40"}).stdout
     assert "v1" in listed
     assert grid.bundled_version() in listed
     with Client(live_api.settings) as client:
