@@ -39,7 +39,8 @@ class Follower:
         self._run_id = run_id
         self._hostname = hostname
         self._followed: dict[Path, _FollowedPart] = {}
-        self._taken_s: dict[str, float] = {}  # By part, the end of its last epoch.
+        # By part: its attempt and rank, and the end of its last epoch.
+        self._taken: dict[str, tuple[int, int, float]] = {}
         try:
             self._earlier = set(spool.part_files(run_id))
         except SpoolError:
@@ -56,9 +57,14 @@ class Follower:
         for part, epoch in sorted(found, key=lambda pair: pair[1].ended_s):
             if part.rank > self._lead_rank(part.attempt):
                 continue
-            others = [end_s for name, end_s in self._taken_s.items() if name != epoch.part]
+            others = [
+                end_s
+                for name, (attempt, rank, end_s) in self._taken.items()
+                # Of another rank's epoch, heard of before the lowest one's, the report takes one.
+                if name != epoch.part and (attempt != part.attempt or rank == part.rank)
+            ]
             if epoch.began_s >= max(others, default=epoch.began_s):
-                self._taken_s[epoch.part] = epoch.ended_s
+                self._taken[epoch.part] = part.attempt, part.rank, epoch.ended_s
                 chosen.append(epoch)
         return chosen
 

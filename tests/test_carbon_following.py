@@ -127,6 +127,17 @@ def test_of_the_ranks_the_lowest_counts(spool: Spool, follower: Follower) -> Non
     assert follower.poll() == [said]
 
 
+def test_a_rank_that_is_heard_of_first_takes_no_epoch_from_the_lowest(
+    spool: Spool, follower: Follower
+) -> None:
+    first, second = Writer(spool, rank=0, pid=1), Writer(spool, rank=1, pid=2)
+    early = second.epoch(0, 10.0, 11.1)  # The lowest one has not said yet that it began.
+    assert follower.poll() == [early]
+    own = [first.epoch(0, 10.0, 11.0), first.epoch(1, 11.0, 12.0)]
+    second.epoch(1, 11.1, 12.1)
+    assert follower.poll() == own
+
+
 def test_of_ranks_that_note_no_epochs_none_is_waited_for(spool: Spool, follower: Follower) -> None:
     Writer(spool, rank=0, pid=1)
     said = Writer(spool, rank=1, pid=2).epoch(0, 10, 20)
