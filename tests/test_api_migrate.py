@@ -35,6 +35,9 @@ AT_0006 = (
     "UPDATE alembic_version SET version_num = '0006'",
     "DROP TABLE node_days",
     "DROP TABLE gpu_days",
+    # Its labels did not name who ran a run.
+    "UPDATE runs SET labels = '[]'",
+    "DELETE FROM run_labels",
 )
 AT_0003 = (
     *AT_0006,

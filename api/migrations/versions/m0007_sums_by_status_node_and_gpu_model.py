@@ -8,8 +8,9 @@ from alembic import op
 revision = "0007"
 down_revision = "0006"
 
-FILLED_AFTERWARDS = ("sums",)
-"""What is new here follows from the runs; `api.derived` makes it at the end of an upgrade."""
+FILLED_AFTERWARDS = ("labels", "sums")
+"""What is new here follows from the runs, and so does who ran them, which labels say since then;
+`api.derived` makes it at the end of an upgrade."""
 
 _COUNTED = (
     "duration_s",
