@@ -1,17 +1,17 @@
 """Adding to rows of sums with one statement, as each database takes it fastest."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
 
 from pydantic_core import to_json
 from sqlalchemy import Connection, Dialect, Table, case, or_
 
+from api.binding import Makers, bound, makers_of
 from api.sums import COLUMNS, EXTREMES
 from api.upserts import INSERT
 
 Row = tuple[Any, ...]
-_Makers = Sequence[tuple[int, Callable[[Any], Any]]]
 
 
 def add(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
@@ -28,7 +28,7 @@ def add(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     # Not through `execute`: binding a row's 50 values one by one takes longer than adding them.
     if connection.dialect.name == "sqlite":
         statement, makers = _for_sqlite(connection.dialect, table)
-        connection.exec_driver_sql(statement, [_made(row, makers) for row in rows])
+        connection.exec_driver_sql(statement, [bound(row, makers) for row in rows])
     else:
         statement, names = _for_postgres(connection.dialect, table)
         objects = [dict(zip(names, row, strict=True)) for row in rows]
@@ -36,22 +36,11 @@ def add(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
 
 
 @cache
-def _for_sqlite(dialect: Dialect, table: Table) -> tuple[str, _Makers]:
-    """Return the statement; and the places in a row of what it takes differently, with how."""
+def _for_sqlite(dialect: Dialect, table: Table) -> tuple[str, Makers]:
+    """Return the statement, and what makes a row's values what it takes."""
     # The moments and days of a transaction's rows are few, and making texts of them takes its time.
-    makers = [
-        (place, lru_cache(1000)(make))
-        for place, column in enumerate(table.columns)
-        if (make := column.type.dialect_impl(dialect).bind_processor(dialect)) is not None
-    ]
+    makers = [(place, lru_cache(1000)(make)) for place, make in makers_of(dialect, table.columns)]
     return str(_upsert(dialect, table).compile(dialect=dialect)), makers
-
-
-def _made(row: Row, makers: _Makers) -> Row:
-    values = list(row)
-    for place, make in makers:
-        values[place] = make(values[place])
-    return tuple(values)
 
 
 @cache

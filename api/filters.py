@@ -15,7 +15,7 @@ from api.tables import LABELS, RUNS
 from api.unindexed import unindexed
 from carbon.schema import CountryCode, EnergyKwh, MassKg, Name, Seconds, Status, Strategy, Text, Utc
 
-MOST_VALUES = 20
+_MOST_VALUES = 20
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -118,8 +118,9 @@ Country = Annotated[
 _Label = Annotated[Text, AfterValidator(_not_empty)]
 
 
-def _listed(description: str) -> Any:
-    return Field(default=[], max_length=MOST_VALUES, description=description)
+def listed(description: str) -> Any:
+    """Return the field of a parameter that may be given several times."""
+    return Field(default=[], max_length=_MOST_VALUES, description=description)
 
 
 class RunFilters(BaseModel, extra="forbid"):
@@ -128,16 +129,16 @@ class RunFilters(BaseModel, extra="forbid"):
     Several values of one filter are alternatives, but for `tag`: a run must have every one.
     """
 
-    project: list[Name] = _listed("Exact name.")
-    study: list[Name] = _listed("Exact name.")
-    strategy: list[Strategy] = _listed("How the training was distributed.")
-    status: list[Status] = _listed("What became of it.")
-    tag: list[_Label] = _listed("A tag's key, or `key:value`; of several a run has every one.")
-    host: list[Name] = _listed("Name of a host that it ran on.")
-    gpu: list[_Label] = _listed("Model of an accelerator that it used, as its driver calls it.")
-    country: list[Country] = _listed("ISO 3166-1 alpha-3 code.")
-    region: list[Name] = _listed("Region of the country or of a cloud.")
-    user: list[Name] = _listed("Who ran it.")
+    project: list[Name] = listed("Exact name.")
+    study: list[Name] = listed("Exact name.")
+    strategy: list[Strategy] = listed("How the training was distributed.")
+    status: list[Status] = listed("What became of it.")
+    tag: list[_Label] = listed("A tag's key, or `key:value`; of several a run has every one.")
+    host: list[Name] = listed("Name of a host that it ran on.")
+    gpu: list[_Label] = listed("Model of an accelerator that it used, as its driver calls it.")
+    country: list[Country] = listed("ISO 3166-1 alpha-3 code.")
+    region: list[Name] = listed("Region of the country or of a cloud.")
+    user: list[Name] = listed("Who ran it.")
     since: Annotated[
         _Since | None, Field(description="Started then or later: a moment, or a date in UTC.")
     ] = None

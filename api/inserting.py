@@ -1,6 +1,6 @@
 """Putting many new runs into the ledger with one statement, as each database takes them fastest."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic_core import to_json
 from sqlalchemy import Connection, Dialect
 
+from api.binding import Makers, bound, makers_of
 from api.columns import FixedPoint, count_from
 from api.tables import RUNS
 
@@ -24,8 +25,8 @@ def insert_new(connection: Connection, rows: Sequence[Row]) -> set[UUID]:
     """
     names = tuple(rows[0])
     if connection.dialect.name == "sqlite":
-        statement, values_of = _for_sqlite(connection.dialect, names)
-        connection.exec_driver_sql(statement, [values_of(row) for row in rows])
+        statement, makers = _for_sqlite(connection.dialect, names)
+        connection.exec_driver_sql(statement, [bound(row.values(), makers) for row in rows])
         return {row["run_id"] for row in rows}
     # One value for all rows: PostgreSQL takes them apart in a tenth of the time that it takes to
     # send it their columns one by one.
@@ -35,23 +36,12 @@ def insert_new(connection: Connection, rows: Sequence[Row]) -> set[UUID]:
 
 
 @cache
-def _for_sqlite(dialect: Dialect, names: Sequence[str]) -> tuple[str, Callable[[Row], Any]]:
-    """Return the statement, and what makes a row what it takes."""
+def _for_sqlite(dialect: Dialect, names: Sequence[str]) -> tuple[str, Makers]:
+    """Return the statement, and what makes a row's values what it takes."""
     columns = _columns(dialect, names)
     places = ", ".join("?" * len(names))
-    makers = [
-        (place, make)
-        for place, name in enumerate(names)
-        if (make := RUNS.c[name].type.dialect_impl(dialect).bind_processor(dialect)) is not None
-    ]
-
-    def values_of(row: Row) -> tuple[Any, ...]:
-        values = list(row.values())
-        for place, make in makers:
-            values[place] = make(values[place])
-        return tuple(values)
-
-    return f"INSERT INTO {RUNS.name} ({columns}) VALUES ({places})", values_of
+    makers = makers_of(dialect, (RUNS.c[name] for name in names))
+    return f"INSERT INTO {RUNS.name} ({columns}) VALUES ({places})", makers
 
 
 @cache

@@ -157,7 +157,7 @@ def test_projects_studies_and_their_comparisons_come_in_every_form(api_client: T
 def test_a_file_of_projects_holds_more_than_a_page(
     api_client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(projects, "_PAGE_LENGTH", 1)
+    monkeypatch.setattr(projects, "PAGE_LENGTH", 1)
     for name in ("a", "b"):
         put(api_client, make_report(project=name))
     assert len(api_client.get("/v1/projects").json()["items"]) == 1

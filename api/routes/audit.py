@@ -9,7 +9,7 @@ from api import audit
 from api.audit import Asked
 from api.auth import Reading
 from api.db import Database
-from api.routes.projects import PageQuery
+from api.routes.pages import PageQuery
 from carbon.schema import AuditPage, Name, Utc
 
 router = APIRouter(tags=["audit"])

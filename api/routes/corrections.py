@@ -13,7 +13,7 @@ from api.bodies import Body, described, parsed
 from api.db import Database, writing
 from api.no_query import NO_QUERY
 from api.problems import ProblemError
-from api.routes.projects import PageQuery
+from api.routes.pages import PageQuery
 from carbon.schema import AuditPage, Correction, Costing, Reason, RunFields
 
 router = APIRouter(prefix="/runs", tags=["runs"])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from pydantic_core import to_json
 
 from api import cursors, runs, summaries
@@ -12,9 +12,10 @@ from api.auth import Administering, Reading
 from api.cursors import microseconds
 from api.db import Database
 from api.etags import as_json
-from api.formats import FORMS, MEDIA_TYPES, Format, chosen, streamed
+from api.formats import FORMS, MEDIA_TYPES, chosen, streamed
 from api.prices import DefaultPrice
 from api.problems import ProblemError, cut
+from api.routes.pages import PAGE_LENGTH, FormQuery, LinesQuery
 from api.routes.summaries import GroupQuery, grouped
 from api.tabular import columns_of
 from carbon.analysis.tradeoff import scaling, tradeoff
@@ -59,33 +60,6 @@ async def _administered(project: ProjectName, access: Administering) -> str:
 
 AdministeredProject = Annotated[str, Depends(_administered)]
 """A project in a path whose terms the request may set; it need not have runs yet."""
-
-
-_PAGE_LENGTH = 100
-
-
-class PageQuery(BaseModel, extra="forbid"):
-    """Which part of a list is asked for."""
-
-    limit: Annotated[int, Field(ge=1, le=1000)] = _PAGE_LENGTH
-    cursor: Annotated[str | None, Field(description="`next_cursor` of the page before.")] = None
-
-
-class LinesQuery(BaseModel, extra="forbid"):
-    """Which part of a list is asked for, and in which form."""
-
-    limit: Annotated[
-        int | None,
-        Field(ge=1, le=1000, description="Of a page 100 by default, of a file all lines."),
-    ] = None
-    cursor: Annotated[str | None, Field(description="`next_cursor` of the page before.")] = None
-    format: Format = None
-
-
-class FormQuery(BaseModel, extra="forbid"):
-    """In which form it is asked for."""
-
-    format: Format = None
 
 
 @router.get("", response_model=ProjectPage, responses=FORMS)
@@ -232,7 +206,7 @@ def _part(
     if query.cursor is not None:
         after = cursors.decode(query.cursor, listed, ((int,), (str,)))
         lines = [line for line in lines if place(line) > tuple(after)]
-    items = lines[: query.limit or (_PAGE_LENGTH if form == "json" else None)]
+    items = lines[: query.limit or (PAGE_LENGTH if form == "json" else None)]
     if len(items) == len(lines):
         return items, None
     return items, cursors.encode(place(items[-1]), listed)

@@ -16,13 +16,12 @@ from api.filters import RunFilters
 from api.formats import FORMS, MEDIA_TYPES, Format, chosen, listed_of, streamed
 from api.listing import FIELDS, Listing, Order, chunks, page
 from api.problems import ProblemError
+from api.routes.pages import PAGE_LENGTH, Cursor, FormQuery
 from api.settling import settle
 from api.tabular import columns_of
 from carbon.schema import EpochReport, RunFields, RunReport
 
 router = APIRouter(prefix="/runs", tags=["runs"])
-
-_PAGE_LENGTH = 100
 
 # A page has the fields of a run that were asked for: `RunPage`, where they are all.
 _PAGE: dict[str, Any] = {
@@ -88,7 +87,7 @@ class RunQuery(RunFilters):
         int | None,
         Field(ge=1, le=1000, description="Of a page 100 by default, of a file all runs."),
     ] = None
-    cursor: Annotated[str | None, Field(description="`next_cursor` of the page before.")] = None
+    cursor: Cursor = None
     format: Format = None
 
     def listing(self, access: Access) -> Listing:
@@ -117,7 +116,7 @@ def list_runs(
         return streamed(form, columns_of(RunFields, fields), rows, "runs")
     with database.begin() as connection:
         items, next_cursor = page(
-            connection, listing, fields, query.limit or _PAGE_LENGTH, query.cursor
+            connection, listing, fields, query.limit or PAGE_LENGTH, query.cursor
         )
     return as_json(to_json({"items": items, "next_cursor": next_cursor}))
 
@@ -168,19 +167,13 @@ def get_run(
     return tagged_with(etag, report.model_dump_json().encode())
 
 
-class EpochQuery(BaseModel, extra="forbid"):
-    """In which form the epochs are asked for."""
-
-    format: Format = None
-
-
 @router.get("/{run_id:run}/epochs", response_model=list[EpochReport], responses=FORMS)
 def get_epochs(
     request: Request,
     access: Reading,
     run_id: UUID,
     database: Database,
-    query: Annotated[EpochQuery, Query()],
+    query: Annotated[FormQuery, Query()],
 ) -> Response:
     """Read a run's epochs, as a list or as a file."""
     form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)

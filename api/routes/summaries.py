@@ -2,26 +2,25 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from api import groups, summaries
 from api.auth import Reading
 from api.db import Database
 from api.etags import as_json
-from api.filters import MOST_VALUES, Country
-from api.formats import FORMS, MEDIA_TYPES, Format, chosen, listed_of, streamed
+from api.filters import Country, listed
+from api.formats import FORMS, MEDIA_TYPES, chosen, listed_of, streamed
 from api.groups import FILTERS, KEYS, MOST_KEYS, Grouping
 from api.routes.days import as_day
+from api.routes.pages import PAGE_LENGTH, LinesQuery
 from api.settling import settle_months
 from api.tabular import columns_of
 from carbon.schema import GroupPage, GroupTotals, Name, Status, Strategy, Summary
 
 router = APIRouter(tags=["summary"])
-
-_PAGE_LENGTH = 100
 
 
 def _known_keys(text: str | None) -> str | None:
@@ -37,11 +36,7 @@ def _known_keys(text: str | None) -> str | None:
     return text
 
 
-def _listed(description: str) -> Any:
-    return Field(default=[], max_length=MOST_VALUES, description=description)
-
-
-class GroupQuery(BaseModel, extra="forbid"):
+class GroupQuery(LinesQuery):
     """By what a summary is grouped, of which runs it is, and in which form it is wanted."""
 
     group_by: Annotated[
@@ -54,12 +49,12 @@ class GroupQuery(BaseModel, extra="forbid"):
             json_schema_extra={"pattern": listed_of(KEYS, MOST_KEYS)},
         ),
     ] = None
-    study: list[Name] = _listed("Exact name.")
-    strategy: list[Strategy] = _listed("How the training was distributed.")
-    status: list[Status] = _listed("What became of it.")
-    user: list[Name] = _listed("Who ran it.")
-    country: list[Country] = _listed("ISO 3166-1 alpha-3 code.")
-    region: list[Name] = _listed("Region of the country or of a cloud.")
+    study: list[Name] = listed("Exact name.")
+    strategy: list[Strategy] = listed("How the training was distributed.")
+    status: list[Status] = listed("What became of it.")
+    user: list[Name] = listed("Who ran it.")
+    country: list[Country] = listed("ISO 3166-1 alpha-3 code.")
+    region: list[Name] = listed("Region of the country or of a cloud.")
     since: Annotated[
         date | None,
         BeforeValidator(as_day),
@@ -73,12 +68,6 @@ class GroupQuery(BaseModel, extra="forbid"):
     order: Annotated[
         Literal["ascending", "descending"], Field(description="Of the keys, the first one first.")
     ] = "ascending"
-    limit: Annotated[
-        int | None,
-        Field(ge=1, le=1000, description="Of a page 100 by default, of a file all lines."),
-    ] = None
-    cursor: Annotated[str | None, Field(description="`next_cursor` of the page before.")] = None
-    format: Format = None
 
     @model_validator(mode="after")
     def _can_be_answered(self) -> Self:
@@ -119,7 +108,7 @@ class GroupQuery(BaseModel, extra="forbid"):
 class LedgerGroupQuery(GroupQuery):
     """The same of a whole ledger."""
 
-    project: list[Name] = _listed("Exact name.")
+    project: list[Name] = listed("Exact name.")
 
 
 @router.get("/summary", response_model=Summary | GroupPage, responses=FORMS)
@@ -154,7 +143,7 @@ def grouped(
         return streamed(form, columns, rows, "summary")
     with database.begin() as connection:
         lines, next_cursor = groups.page(
-            connection, grouping, query.limit or _PAGE_LENGTH, query.cursor
+            connection, grouping, query.limit or PAGE_LENGTH, query.cursor
         )
     answer = GroupPage(items=lines, next_cursor=next_cursor)
     # What was not asked for is not there; what is there and unknown is null.
