@@ -8,6 +8,8 @@ from datetime import date
 
 from sqlalchemy import Connection, Date, bindparam, text
 
+from api.periods import around
+
 _COUNT_UP = text(
     "INSERT INTO month_versions (month, version) VALUES (:month, 1) "
     "ON CONFLICT (month) DO UPDATE SET version = month_versions.version + 1"
@@ -16,7 +18,7 @@ _COUNT_UP = text(
 
 def month_of(day: date) -> date:
     """Return the first day of a day's month."""
-    return day.replace(day=1)
+    return around("month", day).from_day
 
 
 def count_up(connection: Connection, days: Iterable[date]) -> None:

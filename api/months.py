@@ -11,7 +11,6 @@ version that the reader sees, as a report came in between or the database cannot
 from the sums of days: an answer is of one state of the ledger at every moment.
 """
 
-from calendar import monthrange
 from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
@@ -35,6 +34,7 @@ from api.adding import Row, add
 from api.beginnings import BEGINNINGS
 from api.kinds import COLUMNS_OF, table_of
 from api.month_versions import month_of
+from api.periods import around
 from api.rollups import summed
 from api.sums import COLUMNS, EXTREMES
 from api.tables import DAYS, MONTH_SUMS, MONTH_VERSIONS, MONTHS_MADE, TOTALS
@@ -186,7 +186,7 @@ def _made_ones(kind: str, stretches: Sequence[tuple[date, date]]) -> Select[Any]
 
 
 def _last_day(month: date) -> date:
-    return month.replace(day=monthrange(month.year, month.month)[1])
+    return around("month", month).until_day
 
 
 def _joined(months: Sequence[tuple[date, date]]) -> Iterator[tuple[date, date]]:

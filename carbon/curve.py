@@ -1,7 +1,6 @@
 """The cumulative energy of one meter as a function of monotonic time."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
 
 from carbon.meters.base import Reading
 
@@ -77,23 +76,6 @@ class Curve:
             power_w = (energies[-1] - self._between(times[-1] - span_s)) / span_s
             return energies[-1] + power_w * (t_s - times[-1])
         return self._between(t_s)
-
-    def at_all(self, moments: Sequence[float]) -> list[float] | None:
-        """Return `at` of each of the moments, which are in order; None where one is unknown."""
-        times, energies = self._times_s, self._energies_j
-        found: list[float] = []
-        after = 0
-        for t_s in moments:
-            after = bisect_left(times, t_s, after)
-            if 0 < after < len(times):
-                before_s, before_j = times[after - 1], energies[after - 1]
-                fraction = (t_s - before_s) / (times[after] - before_s)
-                found.append(before_j + fraction * (energies[after] - before_j))
-            elif (beyond_j := self.at(t_s)) is not None:
-                found.append(beyond_j)
-            else:
-                return None
-        return found
 
     def _edge_span_s(self, missing_s: float) -> float:
         span_s = min(max(missing_s, MIN_EDGE_SPAN_S), EDGE_SPAN_S)

@@ -26,11 +26,6 @@ class Division:
         self._shares = [replace(share, until_s=min(share.until_s, from_s)) for share in kept]
         self._shares.extend(shares)
 
-    @property
-    def is_ever_shared(self) -> bool:
-        """Whether anything was or may be given away."""
-        return bool(self._shares or self._past_j)
-
     def given_j(self, until_s: float) -> float:
         """Return the joules given away until then."""
         given_j = self._past_j

@@ -118,11 +118,13 @@ class MeterWindow:
 
         Only differences mean something. None where one of them is before the readings kept.
         """
-        counts = self._curve.at_all(moments)
-        if counts is None or not self._division.is_ever_shared:
-            return counts
-        given_j = map(self._division.given_j, moments)
-        return [count_j - taken_j for count_j, taken_j in zip(counts, given_j, strict=True)]
+        counts = []
+        for moment_s in moments:
+            count_j = self._curve.at(moment_s)
+            if count_j is None:
+                return None
+            counts.append(count_j - self._division.given_j(moment_s))
+        return counts
 
     def idle_j(self, until_s: float) -> float | None:
         """Return what the run's share of the idle device would have drawn meanwhile, in joules.
