@@ -162,6 +162,7 @@ def _node(
             ),
             "cpu_model": next(processors, None),
             "devices": _devices(parts),
+            "profiles": [p.profiled.profile for p in parts if p.profiled],
             "series": series,
         }
     )

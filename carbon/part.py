@@ -141,6 +141,14 @@ class Logged:
 
 
 @dataclass(frozen=True)
+class Profiled:
+    """Where the time of some of this rank's steps went; the fields of a `StepProfile`."""
+
+    kind: ClassVar[str] = "profiled"
+    profile: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Ended:
     """The last event of a part that was not killed."""
 
@@ -160,6 +168,7 @@ Event = (
     | EpochEnded
     | EpochMeasured
     | Logged
+    | Profiled
     | Ended
 )
 _KINDS: dict[str, type[Event]] = {kind.kind: kind for kind in get_args(Event)}
@@ -202,6 +211,7 @@ class Part:
     measured: dict[tuple[str, int], EpochMeasured] = field(default_factory=dict)
     """Epochs of other parts, by the part's name and the epoch's index."""
     metrics: dict[str, float | None] = field(default_factory=dict)
+    profiled: Profiled | None = None
     ended: Ended | None = None
     is_alive: bool = True
     """Whether the process still holds the part; one that is neither alive nor ended was killed."""
@@ -242,6 +252,8 @@ class Part:
                     self.open_epoch = None
             case Logged():
                 self.metrics.update(event.metrics)
+            case Profiled():
+                self.profiled = event
             case Ended():
                 self.ended = event
             case Started():
@@ -253,6 +265,7 @@ class Part:
         committed = [self.committed] if self.committed else []
         run_by = [self.run_by] if self.run_by else []
         begun = [self.open_epoch] if self.open_epoch else []
+        profiled = [self.profiled] if self.profiled else []
         ended = [self.ended] if self.ended else []
         return [
             self.started,
@@ -264,6 +277,7 @@ class Part:
             *begun,
             *self.measured.values(),
             Logged(self.metrics),
+            *profiled,
             self.sampled,
             *ended,
         ]

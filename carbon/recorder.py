@@ -20,9 +20,19 @@ from carbon.errors import SpoolError
 from carbon.following import Follower
 from carbon.journal import Journal
 from carbon.metering import Metering, Sources
-from carbon.part import Committed, Described, Ended, EpochBegan, Event, Logged, RunBy, Started
+from carbon.part import (
+    Committed,
+    Described,
+    Ended,
+    EpochBegan,
+    Event,
+    Logged,
+    Profiled,
+    RunBy,
+    Started,
+)
 from carbon.reporting import Reporter
-from carbon.schema import RunReport, Status
+from carbon.schema import RunReport, Status, StepProfile
 from carbon.series_recorder import SeriesRecorder
 from carbon.settings import Settings
 from carbon.spool import HeldFile, Spool
@@ -100,9 +110,9 @@ class Recorder:
         self._series = SeriesRecorder(settings.series, started, began_s, settings.sample_interval_s)
         self._spool = Spool(settings.spool_dir)
         self._held_back = held_back
-        self._inbox: SimpleQueue[EpochBegan | Epoch | _Stop | Logged | Committed | RunBy] = (
-            SimpleQueue()
-        )
+        self._inbox: SimpleQueue[
+            EpochBegan | Epoch | _Stop | Logged | Profiled | Committed | RunBy
+        ] = SimpleQueue()
         self._wake = Bell()
         self._stopping = threading.Event()
         if find_run_id is None:
@@ -141,6 +151,10 @@ class Recorder:
     def logged(self, metrics: dict[str, float | None]) -> None:
         """Note metrics that belong to no epoch."""
         self._inbox.put(Logged(metrics))
+
+    def profiled(self, profile: StepProfile) -> None:
+        """Note where the time of some steps went."""
+        self._inbox.put(Profiled(profile.model_dump(mode="json")))
 
     def stop(self, status: Status, at_s: float) -> None:
         """End the part at the moment `at_s`."""
@@ -228,7 +242,7 @@ class Recorder:
                     self._has_edge = True
                 case _Stop():
                     self._stop = message
-                case Logged() | Committed() | RunBy():
+                case Logged() | Profiled() | Committed() | RunBy():
                     said.append(message)
         if said:
             self._journal.say(said)

@@ -27,7 +27,7 @@ from carbon.naming import name_run
 from carbon.part import Started
 from carbon.plain import MetricNames, plain
 from carbon.recorder import Recorder
-from carbon.schema import RunReport, RunSpec, Status, Strategy
+from carbon.schema import RunReport, RunSpec, Status, StepProfile, Strategy
 from carbon.settings import Settings, load
 
 log = logging.getLogger("carbon")
@@ -67,6 +67,7 @@ class track:  # noqa: N801 - used like a function
         name: the run's own name.
         tags: short texts to find the run by.
         config: what the training was configured with: batch size, learning rate, model ...
+        resumed_from: the id of the run from whose checkpoint this one goes on; see `Run.epochs`.
         settings: overrides what `carbon.settings.load` reads.
         sources: where meters come from; the machine's by default.
 
@@ -84,6 +85,7 @@ class track:  # noqa: N801 - used like a function
         name: str | None = None,
         tags: Mapping[str, str] | None = None,
         config: Mapping[str, str | int | float | bool | None] | None = None,
+        resumed_from: UUID | str | None = None,
         settings: Settings | None = None,
         sources: Sources | None = None,
     ) -> None:
@@ -96,6 +98,7 @@ class track:  # noqa: N801 - used like a function
                     "name": name,
                     "tags": {} if tags is None else tags,
                     "config": {} if config is None else plain(config),
+                    "resumed_from": resumed_from,
                 }
             )
         except ValidationError as error:
@@ -175,6 +178,7 @@ class Run:
             spec = spec.model_copy(update={"strategy": "single"})
         run_id, find_run_id = _named(spec, place)
         self._owner_pid = os.getpid()
+        self._rank = place.rank
         self._epoch: _OpenEpoch | None = None
         self._epochs_begun = 0
         self._names = MetricNames()
@@ -210,12 +214,17 @@ class Run:
         """
         return self._recorder.run_id
 
-    def epochs(self, items: Iterable[T]) -> Iterator[T]:
+    def epochs(self, items: Iterable[T], *, start: int = 0) -> Iterator[T]:
         """Go through `items`, usually epoch numbers, and measure each round as one epoch.
+
+        The report numbers them from 0 in the first loop, and on from there in the next. A training
+        that goes on from a checkpoint begins at `start`, as many as were trained before it, so
+        that no epoch of it counts twice: `run.epochs(range(3, 10), start=3)`.
 
         An epoch left by `break` counts; one left by an exception that ends the run does not. Epochs
         do not nest: a loop begun inside of one ends it.
         """
+        self._epochs_begun = max(self._epochs_begun, start)
         for item in items:
             self._close_epoch()
             epoch = self._epoch = _OpenEpoch(self._epochs_begun, time.monotonic())
@@ -253,6 +262,36 @@ class Run:
             self._epoch.metrics.update(values)
         elif values and self._is_ours():
             self._recorder.logged(values)
+
+    def profile(
+        self,
+        *,
+        steps: int,
+        duration_s: float,
+        compute_s: float,
+        exposed_communication_s: float,
+        overlapped_communication_s: float,
+        idle_s: float,
+    ) -> None:
+        """Record where the time of some steps of this process went; see `schema.StepProfile`.
+
+        What is no such division of `duration_s` is left out with a warning. The last one counts.
+        """
+        try:
+            profile = StepProfile(
+                rank=self._rank,
+                steps=steps,
+                duration_s=duration_s,
+                compute_s=compute_s,
+                exposed_communication_s=exposed_communication_s,
+                overlapped_communication_s=overlapped_communication_s,
+                idle_s=idle_s,
+            )
+        except ValidationError as error:
+            log.warning("run.profile: left out: %s", _why(error))
+            return
+        if not self._ended and self._is_ours():
+            self._recorder.profiled(profile)
 
     @property
     def report(self) -> RunReport:

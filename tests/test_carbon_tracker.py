@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ import carbon
 from carbon import units
 from carbon.errors import SettingsError, UsageError
 from carbon.metering import Sources
-from carbon.schema import RunReport
+from carbon.part import Part
+from carbon.schema import RunReport, StepProfile
 from carbon.settings import Settings
 from carbon.spool import HeldFile, Spool
 from carbon.tracker import track
@@ -107,6 +109,44 @@ def test_epochs_count_on_over_several_loops_and_a_break_counts(tracked: Track) -
         (3, {"epoch": 6}),
     ]
     assert run.report.metrics == {"epoch": 6, "between": 1}
+
+
+def test_a_run_goes_on_from_another_ones_checkpoint(tracked: Track) -> None:
+    with tracked() as first:
+        for _ in first.epochs(range(3)):
+            pass
+    with tracked(resumed_from=first.run_id) as second:
+        for _ in second.epochs(range(2, 4), start=2):
+            pass
+        for _ in second.epochs(range(1)):
+            pass
+    assert first.report.resumed_from is None
+    assert second.report.resumed_from == first.report.run_id
+    assert [epoch.index for epoch in second.report.epochs] == [2, 3, 4]
+
+
+PROFILE: dict[str, Any] = {
+    "steps": 5,
+    "duration_s": 2.0,
+    "compute_s": 1.0,
+    "exposed_communication_s": 0.5,
+    "overlapped_communication_s": 0.375,
+    "idle_s": 0.125,
+}
+
+
+def test_where_the_time_of_steps_went_is_reported(
+    tracked: Track, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    with tracked() as run:
+        run.profile(**PROFILE)
+        run.profile(**PROFILE | {"compute_s": 1.5})
+    assert "run.profile: left out" in caplog.text
+    assert "add up to 2.5" in caplog.text
+    (profile,) = run.report.nodes[0].profiles
+    assert profile == StepProfile(rank=0, **PROFILE)
+    (part,) = Spool(settings.spool_dir).parts(run.run_id)
+    assert Part.replay(part.events(), is_alive=False) == replace(part, is_alive=False)
 
 
 def test_an_exception_goes_through_untouched_and_the_run_has_failed(tracked: Track) -> None:

@@ -46,6 +46,7 @@ from carbon.schema.report import (
     RunFields,
     RunReport,
     RunSpec,
+    StepProfile,
 )
 from carbon.schema.series import (
     MAX_POINTS,
@@ -204,6 +205,7 @@ __all__ = [
     "SeriesName",
     "SeriesReport",
     "Status",
+    "StepProfile",
     "Strategy",
     "StudyPage",
     "StudyTotals",

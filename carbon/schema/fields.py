@@ -18,7 +18,7 @@ from pydantic import (
 from carbon import units
 from carbon.countries import is_country
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 Strategy = Literal[
     "single", "ddp", "fsdp", "deepspeed", "horovod", "ray-ddp", "ray-deepspeed", "other"

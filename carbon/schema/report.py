@@ -88,6 +88,40 @@ class DeviceReport(Wire):
     """Why a value is missing or cut short: "lost after 12 s", "MIG slices have no meter"."""
 
 
+class StepProfile(Wire):
+    """Where the time of some training steps of one rank went.
+
+    The four parts are lengths of unions of intervals, so that nothing is counted twice, and add up
+    to `duration_s`: communication that computation hides is `overlapped_communication_s`, what it
+    does not hide is `exposed_communication_s`. All are seconds over all the steps together.
+    """
+
+    rank: Index
+    steps: Count
+    duration_s: Annotated[Seconds, Field(gt=0)]
+    compute_s: Seconds
+    """Computation while nothing was communicated."""
+    exposed_communication_s: Seconds
+    overlapped_communication_s: Seconds
+    """Computation and communication at the same time."""
+    idle_s: Seconds
+
+    @model_validator(mode="after")
+    def _parts_add_up(self) -> Self:
+        parts = (
+            self.compute_s
+            + self.exposed_communication_s
+            + self.overlapped_communication_s
+            + self.idle_s
+        )
+        if not math.isclose(self.duration_s, parts, rel_tol=1e-6, abs_tol=1e-6):
+            raise ValueError(
+                f"duration_s is {self.duration_s}, but computation, communication and idle time "
+                f"add up to {parts}"
+            )
+        return self
+
+
 class NodeReport(ComponentEnergy):
     """What one host drew for one attempt of the run."""
 
@@ -96,6 +130,8 @@ class NodeReport(ComponentEnergy):
     ranks: Annotated[list[Index], Field(max_length=100_000)] = []
     cpu_model: Text | None = None
     devices: Annotated[list[DeviceReport], Field(max_length=1024)] = []
+    profiles: Annotated[list[StepProfile], Field(max_length=100_000)] = []
+    """Of the ranks that profiled some of their steps."""
     series: Annotated[list[SeriesReport], Field(max_length=5000)] = []
     """What was recorded over time, if anything; a report of a run that goes on has none."""
 
@@ -127,6 +163,8 @@ class RunSpec(Wire):
     strategy: Strategy | None = None
     tags: Annotated[dict[Name, Text], Field(max_length=MAX_TAGS)] = {}
     config: Annotated[dict[Name, ConfigValue], Field(max_length=MAX_CONFIG)] = {}
+    resumed_from: RunId | None = None
+    """The run from whose checkpoint this one goes on; its epochs are numbered on from there."""
 
     @field_validator("project")
     @classmethod

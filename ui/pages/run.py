@@ -233,6 +233,7 @@ def _about(run: RunReport) -> list[tuple[str, str]]:
         ("Strategy", run.strategy or "not given"),
         ("Workers", f"{run.world_size:,} on {wording.count(run.n_nodes, 'node')}"),
         ("Attempts", f"{run.attempts}"),
+        *([("Goes on from run", str(run.resumed_from))] if run.resumed_from else []),
         ("Study", run.study or "none"),
         ("User", run.user or "unknown"),
         ("Place", place),
