@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby, islice
+from statistics import fmean
 from typing import Any
 
 from carbon import uncertainty, units
@@ -14,6 +15,7 @@ from carbon.schema import (
     EpochReport,
     NodeReport,
     RunReport,
+    SeriesName,
     SeriesReport,
     Status,
 )
@@ -163,9 +165,20 @@ def _node(
             "cpu_model": next(processors, None),
             "devices": _devices(parts),
             "profiles": [p.profiled.profile for p in parts if p.profiled],
+            "series_means": _means(series),
             "series": series,
         }
     )
+
+
+def _means(series: Sequence[SeriesReport]) -> dict[SeriesName, float]:
+    """Return the mean of each of the host's series over the stretches of time that it covers."""
+    covered = {
+        one.name: [value for value in one.values if value is not None]
+        for one in series
+        if one.device_uuid is None
+    }
+    return {name: fmean(values) for name, values in covered.items() if values}
 
 
 def _devices(parts: Sequence[Part]) -> list[DeviceReport]:

@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime
 from typing import Any
 
+from carbon.analysis.run_means import MEASURES
 from carbon.schema import Budget, GridFactor, PlaceTotals, Summary, TradeoffPoint
 
 
@@ -126,6 +127,9 @@ def point(
         "energy_per_epoch_kwh": energy_kwh,
         "energy_per_epoch_kwh_stdev": None,
         "emissions_per_epoch_kg": None,
+        "emissions_per_epoch_kg_stdev": None,
+        "samples_per_epoch": None,
+        **{name: None for measure in MEASURES for name in (measure, f"{measure}_stdev")},
         "duration_s": 60.0,
         "energy_kwh": energy_kwh,
         "speedup": 10.0 / epoch_s,

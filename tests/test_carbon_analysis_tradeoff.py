@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from carbon import units
 from carbon.analysis.tradeoff import tradeoff
-from carbon.schema import EpochReport, RunReport, Tradeoff, TradeoffPoint
+from carbon.schema import (
+    DeviceReport,
+    EpochReport,
+    NodeReport,
+    RunReport,
+    StepProfile,
+    Tradeoff,
+    TradeoffPoint,
+)
 from tests.factories import make_report
 
 VIRGO_EPOCH_S = {
@@ -344,3 +352,89 @@ def test_every_study_has_its_baseline_at_speedup_one(runs: list[RunReport]) -> N
         assert (baseline.speedup, baseline.ideal_speedup, baseline.efficiency) == (1, 1, 1)
         assert baseline.workers == min(point.workers for point in points)
     assert result == Tradeoff.model_validate_json(result.model_dump_json())
+
+
+# ------------------------------------------------------------------- what else a configuration does
+
+
+def test_a_sample_is_compared_where_epochs_grow_with_the_workers() -> None:
+    """Weak scaling: twice the samples on two workers, in a little more time."""
+    runs = [
+        run(10.0, 1e-3, workers=1, config={"samples_per_epoch": 1000}),
+        run(12.5, 3e-3, workers=2, config={"samples_per_epoch": 2000}),
+    ]
+    points = by_configuration(tradeoff("p", runs))
+    one, two = points["ddp", 1], points["ddp", 2]
+    assert (one.throughput_per_s, two.throughput_per_s) == (100.0, 160.0)
+    assert two.speedup == pytest.approx(1.6)
+    assert two.efficiency == pytest.approx(0.8)
+    assert two.energy_per_sample_kwh == pytest.approx(1.5e-6)
+    assert two.energy_ratio == pytest.approx(1.5)
+    assert one.on_pareto_front
+    assert two.on_pareto_front
+
+
+def test_samples_of_unequal_epochs_are_compared_only_where_all_are_known() -> None:
+    runs = [run(10.0, workers=1, config={"samples_per_epoch": 1000}), run(5.0, workers=2)]
+    points = by_configuration(tradeoff("p", runs))
+    assert points["ddp", 2].speedup == pytest.approx(2.0)
+    assert points["ddp", 2].throughput_per_s is None
+    assert points["ddp", 2].samples_per_epoch is None
+
+
+@pytest.mark.parametrize("value", [True, 0, -5, "1000", None])
+def test_what_is_no_number_of_samples_gives_no_throughput(value: Any) -> None:
+    assert only(run(10.0, config={"samples_per_epoch": value})).throughput_per_s is None
+
+
+def node(hostname: str, attempt: int = 0, **fields: Any) -> NodeReport:
+    return NodeReport(hostname=hostname, attempt=attempt, **fields)
+
+
+def test_what_the_nodes_did_is_averaged_over_them_and_traffic_is_added() -> None:
+    nodes = [
+        node("n1", series_means={"cpu_utilization": 5.0, "network_sent": 99.0}),
+        node(
+            "n1",
+            attempt=1,
+            series_means={"cpu_utilization": 40.0, "network_sent": 2.0, "cpu_frequency": 2000.0},
+            devices=[
+                DeviceReport(uuid="GPU-0", mean_utilization_percent=90.0),
+                DeviceReport(uuid="GPU-1", mean_utilization_percent=70.0),
+                DeviceReport(uuid="GPU-2"),
+            ],
+        ),
+        node("n2", attempt=1, series_means={"cpu_utilization": 60.0, "network_sent": 3.0}),
+    ]
+    point = only(run(nodes=nodes), run(nodes=nodes[1:2]))
+    assert point.cpu_utilization_percent == pytest.approx((50 + 40) / 2)
+    assert point.cpu_utilization_percent_stdev == pytest.approx(50**0.5)
+    assert point.network_sent_mb_per_s == pytest.approx((5 + 2) / 2)
+    assert point.cpu_frequency_mhz == 2000.0
+    assert point.gpu_utilization_percent == 80.0
+    assert point.network_received_mb_per_s is None
+
+
+def test_traffic_that_one_node_does_not_know_is_unknown() -> None:
+    nodes = [node("n1", series_means={"network_sent": 2.0}), node("n2")]
+    assert only(run(nodes=nodes)).network_sent_mb_per_s is None
+
+
+def test_shares_are_of_the_profiled_time_of_all_ranks() -> None:
+    profiles = [
+        StepProfile(
+            rank=rank,
+            steps=2,
+            duration_s=duration_s,
+            compute_s=duration_s - 1.0,
+            exposed_communication_s=0.5,
+            overlapped_communication_s=0.25,
+            idle_s=0.25,
+        )
+        for rank, duration_s in ((0, 2.0), (1, 3.0))
+    ]
+    point = only(run(nodes=[node("n1", profiles=profiles)]))
+    assert point.compute_share == pytest.approx(3 / 5)
+    assert point.exposed_communication_share == pytest.approx(1 / 5)
+    assert point.overlapped_communication_share == pytest.approx(0.1)
+    assert point.idle_share == pytest.approx(0.1)

@@ -77,7 +77,20 @@ def test_a_report_has_series_only_where_they_are_asked_for() -> None:
     assert [series.name for series in with_series.nodes[0].series] == ["ram_used"]
     without = merge(parts)
     assert without.nodes[0].series == []
+    assert without.nodes[0].series_means == {}
     assert without.energy_kwh == with_series.energy_kwh
+
+
+def test_a_node_has_the_means_of_what_its_host_did() -> None:
+    uneven = Series(0.0, 1.0)
+    for second, value in ((0, 10.0), (1, 40.0), (5, 100.0)):
+        uneven.add(second, second + 1.0, value)
+    found = recorded(
+        RecordedSeries("cpu_utilization", None, uneven),
+        RecordedSeries("gpu_utilization", "GPU-0", steady(4, 0, 2)),
+    )
+    (node,) = merge([part(0, {"cpu": 1.0})], series=[found]).nodes
+    assert node.series_means == {"cpu_utilization": 50.0}
 
 
 def everything(gpus: int) -> PartSeries:

@@ -10,23 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from carbon import units
 from carbon.analysis.pareto import pareto_front
-from carbon.schema import ConfigValue, EpochReport, RunReport, Scaling, Tradeoff, TradeoffPoint
+from carbon.analysis.run_means import MEASURES, RunMeans, known, mean_of_known, run_means
+from carbon.schema import ConfigValue, RunReport, Scaling, Tradeoff, TradeoffPoint
 
 VARIED_ON_PURPOSE = frozenset({"strategy", "workers", "world_size"})
 """What a scaling study is there to vary, so that it tells nothing against it."""
-
-
-@dataclass(frozen=True)
-class _RunMeans:
-    """One run, reduced to the means over its epochs."""
-
-    report: RunReport
-    epochs: int
-    epoch_s: float
-    energy_per_epoch_kwh: float | None
-    emissions_per_epoch_kg: float | None
 
 
 @dataclass(frozen=True)
@@ -35,9 +24,10 @@ class _Configuration:
 
     strategy: str
     workers: int
-    runs: tuple[_RunMeans, ...]
+    runs: tuple[RunMeans, ...]
     epoch_s: float
     energy_per_epoch_kwh: float | None
+    samples_per_epoch: float | None
 
 
 def tradeoff(project: str, runs: Sequence[RunReport]) -> Tradeoff:
@@ -52,15 +42,19 @@ def tradeoff(project: str, runs: Sequence[RunReport]) -> Tradeoff:
     `runs_with_energy` of `runs`; it is None where none has. Only points with an energy can be on
     the Pareto front of epoch time and energy per epoch. A run's emissions per epoch are its energy
     per epoch x its PUE x its intensity.
+
+    Where the configurations of a study train on different numbers of samples an epoch, as in weak
+    scaling, what is compared is the time and the energy of a sample: then a speedup is the scaled
+    one of J. L. Gustafson, "Reevaluating Amdahl's Law", CACM 31(5), 1988.
     """
-    studies: dict[str, list[_RunMeans]] = defaultdict(list)
+    studies: dict[str, list[RunMeans]] = defaultdict(list)
     for report in runs:
         if (
             report.status == "completed"
             and report.study is not None
             and report.strategy is not None
         ):
-            means = _run_means(report)
+            means = run_means(report)
             if means is not None:
                 studies[report.study].append(means)
     points: list[TradeoffPoint] = []
@@ -83,50 +77,40 @@ def scaling(project: str, study: str, runs: Sequence[RunReport]) -> Scaling:
     )
 
 
-def _run_means(report: RunReport) -> _RunMeans | None:
-    epochs = _steady_epochs(report.epochs)
-    if not epochs:
-        return None
-    energy_kwh = _mean_of_known(epoch.energy_kwh for epoch in epochs)
-    emissions_kg = None
-    if energy_kwh is not None and report.intensity_g_per_kwh is not None:
-        emissions_kg = units.emissions_kg(energy_kwh, report.pue, report.intensity_g_per_kwh)
-    return _RunMeans(
-        report=report,
-        epochs=len(epochs),
-        epoch_s=statistics.fmean(epoch.duration_s for epoch in epochs),
-        energy_per_epoch_kwh=energy_kwh,
-        emissions_per_epoch_kg=emissions_kg,
-    )
-
-
-def _steady_epochs(epochs: Iterable[EpochReport]) -> list[EpochReport]:
-    """Return the last attempt of each epoch, without the warm-ups where others remain."""
-    last: dict[int, EpochReport] = {}
-    first_index: dict[int, int] = {}
-    for epoch in epochs:
-        if epoch.duration_s == 0:
-            continue  # Skipped after a resume: it did no work, and no speedup can be divided by it.
-        if epoch.index not in last or epoch.attempt > last[epoch.index].attempt:
-            last[epoch.index] = epoch
-        first_index[epoch.attempt] = min(epoch.index, first_index.get(epoch.attempt, epoch.index))
-    counted = list(last.values())
-    return [e for e in counted if e.index != first_index[e.attempt]] or counted
-
-
-def _points(study: str, runs: Iterable[_RunMeans]) -> list[TradeoffPoint]:
+def _points(study: str, runs: Iterable[RunMeans]) -> list[TradeoffPoint]:
     configurations = _configurations(runs)
+    work = _work(configurations)
+    costs = [
+        (c.epoch_s / w, None if c.energy_per_epoch_kwh is None else c.energy_per_epoch_kwh / w)
+        for c, w in zip(configurations, work, strict=True)
+    ]
     fewest = min(c.workers for c in configurations)
-    baseline = min((c for c in configurations if c.workers == fewest), key=lambda c: c.epoch_s)
-    on_front = _on_front(configurations)
+    smallest = [i for i, c in enumerate(configurations) if c.workers == fewest]
+    baseline = min(smallest, key=lambda i: costs[i][0])
+    on_front = _on_front(costs)
     return [
-        _point(study, configuration, baseline, on_front=on_front[i])
+        _point(
+            study,
+            configuration,
+            configurations[baseline],
+            speedup=costs[baseline][0] / costs[i][0],
+            energy_ratio=_ratio(costs[i][1], costs[baseline][1]),
+            on_front=on_front[i],
+        )
         for i, configuration in enumerate(configurations)
     ]
 
 
-def _configurations(runs: Iterable[_RunMeans]) -> list[_Configuration]:
-    def key(run: _RunMeans) -> tuple[str, int]:
+def _work(configurations: Sequence[_Configuration]) -> list[float]:
+    """Return how much an epoch of each does: its samples where they differ, else 1."""
+    samples = known(c.samples_per_epoch for c in configurations)
+    if len(samples) == len(configurations) and len(set(samples)) > 1:
+        return samples
+    return [1.0] * len(configurations)
+
+
+def _configurations(runs: Iterable[RunMeans]) -> list[_Configuration]:
+    def key(run: RunMeans) -> tuple[str, int]:
         return str(run.report.strategy), run.report.world_size
 
     found = []
@@ -138,49 +122,54 @@ def _configurations(runs: Iterable[_RunMeans]) -> list[_Configuration]:
                 workers=workers,
                 runs=repeats,
                 epoch_s=statistics.fmean(run.epoch_s for run in repeats),
-                energy_per_epoch_kwh=_mean_of_known(r.energy_per_epoch_kwh for r in repeats),
+                energy_per_epoch_kwh=mean_of_known(r.energy_per_epoch_kwh for r in repeats),
+                samples_per_epoch=mean_of_known(r.samples_per_epoch for r in repeats),
             )
         )
     return found
 
 
-def _on_front(configurations: Sequence[_Configuration]) -> list[bool]:
-    costs = {
-        i: (c.epoch_s, c.energy_per_epoch_kwh)
-        for i, c in enumerate(configurations)
-        if c.energy_per_epoch_kwh is not None
-    }
-    front = dict(zip(costs, pareto_front(list(costs.values())), strict=True))
-    return [front.get(i, False) for i in range(len(configurations))]
+def _on_front(costs: Sequence[tuple[float, float | None]]) -> list[bool]:
+    both = {i: (time_s, energy) for i, (time_s, energy) in enumerate(costs) if energy is not None}
+    front = dict(zip(both, pareto_front(list(both.values())), strict=True))
+    return [front.get(i, False) for i in range(len(costs))]
 
 
 def _point(
-    study: str, this: _Configuration, baseline: _Configuration, *, on_front: bool
+    study: str,
+    this: _Configuration,
+    baseline: _Configuration,
+    *,
+    speedup: float,
+    energy_ratio: float | None,
+    on_front: bool,
 ) -> TradeoffPoint:
     runs = this.runs
-    energies = _known(run.energy_per_epoch_kwh for run in runs)
-    speedup = baseline.epoch_s / this.epoch_s
     ideal = this.workers / baseline.workers
+    spread = {
+        "epoch_s": [run.epoch_s for run in runs],
+        "energy_per_epoch_kwh": known(run.energy_per_epoch_kwh for run in runs),
+        "emissions_per_epoch_kg": known(run.emissions_per_epoch_kg for run in runs),
+        **{name: known(run.measures[name] for run in runs) for name in MEASURES},
+    }
     return TradeoffPoint(
         study=study,
         strategy=this.strategy,
         workers=this.workers,
         runs=len(runs),
-        runs_with_energy=len(energies),
+        runs_with_energy=len(spread["energy_per_epoch_kwh"]),
         epochs=sum(run.epochs for run in runs),
-        epoch_s=this.epoch_s,
-        epoch_s_stdev=_stdev([run.epoch_s for run in runs]),
-        energy_per_epoch_kwh=this.energy_per_epoch_kwh,
-        energy_per_epoch_kwh_stdev=_stdev(energies),
-        emissions_per_epoch_kg=_mean_of_known(run.emissions_per_epoch_kg for run in runs),
+        **{name: mean_of_known(values) for name, values in spread.items()},
+        **{f"{name}_stdev": _stdev(values) for name, values in spread.items()},
+        samples_per_epoch=this.samples_per_epoch,
         duration_s=statistics.fmean(run.report.duration_s for run in runs),
-        energy_kwh=_mean_of_known(run.report.energy_kwh for run in runs),
+        energy_kwh=mean_of_known(run.report.energy_kwh for run in runs),
         speedup=speedup,
         ideal_speedup=ideal,
         efficiency=speedup / ideal,
         baseline_strategy=baseline.strategy,
         baseline_workers=baseline.workers,
-        energy_ratio=_ratio(this.energy_per_epoch_kwh, baseline.energy_per_epoch_kwh),
+        energy_ratio=energy_ratio,
         on_pareto_front=on_front,
         metrics=_mean_metrics([run.report.metrics for run in runs]),
         last_run_at=max(run.report.started_at for run in runs),
@@ -217,15 +206,6 @@ def _differing_keys(configs: Sequence[Mapping[str, ConfigValue] | Mapping[str, s
     absent = object()
     keys = {key for config in configs for key in config} - VARIED_ON_PURPOSE
     return sorted(k for k in keys if len({config.get(k, absent) for config in configs}) > 1)
-
-
-def _known(values: Iterable[float | None]) -> list[float]:
-    return [value for value in values if value is not None]
-
-
-def _mean_of_known(values: Iterable[float | None]) -> float | None:
-    known = _known(values)
-    return statistics.fmean(known) if known else None
 
 
 def _stdev(values: Sequence[float]) -> float | None:

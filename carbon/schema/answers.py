@@ -188,8 +188,9 @@ class TradeoffPoint(Wire):
 
     Means are over the completed runs of the configuration, each with the standard deviation over
     those runs (None for a single run). An epoch's mean leaves the first epoch, the warm-up, out
-    where there is more than one. `speedup` is the baseline's epoch time over this one's and
-    `efficiency` is speedup / (workers / baseline_workers).
+    where there is more than one. `speedup` is the baseline's epoch time over this one's, where the
+    epochs are not of one size (weak scaling) that of a sample, and `efficiency` is speedup /
+    (workers / baseline_workers). Shares are of the training steps that were profiled.
     """
 
     study: str
@@ -205,6 +206,36 @@ class TradeoffPoint(Wire):
     energy_per_epoch_kwh: float | None
     energy_per_epoch_kwh_stdev: float | None
     emissions_per_epoch_kg: float | None
+    emissions_per_epoch_kg_stdev: float | None
+    samples_per_epoch: float | None
+    """Of all workers together, as the runs' config says under that key; None where it does not."""
+    throughput_per_s: float | None
+    """Samples a second, of all workers together."""
+    throughput_per_s_stdev: float | None
+    energy_per_sample_kwh: float | None
+    energy_per_sample_kwh_stdev: float | None
+    gpu_utilization_percent: float | None
+    gpu_utilization_percent_stdev: float | None
+    cpu_utilization_percent: float | None
+    """Of the whole hosts, over all their cores and the whole run."""
+    cpu_utilization_percent_stdev: float | None
+    cpu_frequency_mhz: float | None
+    cpu_frequency_mhz_stdev: float | None
+    network_sent_mb_per_s: float | None
+    """Of all hosts together, whatever they sent."""
+    network_sent_mb_per_s_stdev: float | None
+    network_received_mb_per_s: float | None
+    network_received_mb_per_s_stdev: float | None
+    compute_share: float | None
+    """Computation while nothing was communicated; the four shares add up to 1."""
+    compute_share_stdev: float | None
+    exposed_communication_share: float | None
+    exposed_communication_share_stdev: float | None
+    overlapped_communication_share: float | None
+    """Communication that computation hides."""
+    overlapped_communication_share_stdev: float | None
+    idle_share: float | None
+    idle_share_stdev: float | None
     duration_s: float
     energy_kwh: float | None
     """Mean energy of a whole run."""
@@ -214,7 +245,8 @@ class TradeoffPoint(Wire):
     baseline_strategy: str
     baseline_workers: int
     energy_ratio: float | None
-    """Energy per epoch over the baseline's: 1.1 costs a tenth more for the same work."""
+    """Energy per epoch over the baseline's, per sample where the epochs are not of one size: 1.1
+    costs a tenth more for the same work."""
     on_pareto_front: bool
     metrics: dict[str, float]
     """Means of the runs' last metrics."""

@@ -19,6 +19,7 @@ from carbon.schema.fields import (
     Intensity,
     MassKg,
     Metrics,
+    MetricValue,
     Name,
     Percent,
     Pue,
@@ -32,7 +33,7 @@ from carbon.schema.fields import (
     Wire,
     Year,
 )
-from carbon.schema.series import SeriesReport
+from carbon.schema.series import SeriesName, SeriesReport
 
 
 class ComponentEnergy(Wire):
@@ -132,6 +133,8 @@ class NodeReport(ComponentEnergy):
     devices: Annotated[list[DeviceReport], Field(max_length=1024)] = []
     profiles: Annotated[list[StepProfile], Field(max_length=100_000)] = []
     """Of the ranks that profiled some of their steps."""
+    series_means: dict[SeriesName, MetricValue] = {}
+    """The mean over the run of each of the host's own series; those of devices are in `devices`."""
     series: Annotated[list[SeriesReport], Field(max_length=5000)] = []
     """What was recorded over time, if anything; a report of a run that goes on has none."""
 
