@@ -10,12 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from carbon.analysis.comparability import differences
 from carbon.analysis.pareto import pareto_front
 from carbon.analysis.run_means import MEASURES, RunMeans, known, mean_of_known, run_means
-from carbon.schema import ConfigValue, RunReport, Scaling, Tradeoff, TradeoffPoint
-
-VARIED_ON_PURPOSE = frozenset({"strategy", "workers", "world_size"})
-"""What a scaling study is there to vary, so that it tells nothing against it."""
+from carbon.schema import RunReport, Scaling, Tradeoff, TradeoffPoint
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ def tradeoff(project: str, runs: Sequence[RunReport]) -> Tradeoff:
     differing: dict[str, list[str]] = {}
     for study in sorted(studies):
         points += _points(study, studies[study])
-        if found := _differences([run.report for run in studies[study]]):
+        if found := differences([run.report for run in studies[study]]):
             differing[study] = found
     return Tradeoff(project=project, points=points, differences=differing)
 
@@ -184,28 +182,6 @@ def _mean_metrics(metrics: Sequence[Mapping[str, float | None]]) -> dict[str, fl
                 values[name].append(value)
     # A metric may be as large as a float gets, and `fmean` would overflow; `mean` is exact.
     return {name: statistics.mean(values[name]) for name in sorted(values)}
-
-
-def _differences(reports: Sequence[RunReport]) -> list[str]:
-    """Return in what the runs of a study differ, by the names that `Tradeoff` gives them."""
-    found = [f"config {key}" for key in _differing_keys([r.config for r in reports])]
-    found += [f"tag {key}" for key in _differing_keys([r.tags for r in reports])]
-    facts: dict[str, set[object]] = {
-        "epochs": {len({epoch.index for epoch in report.epochs}) for report in reports},
-        "place": {
-            (report.country_iso_code, report.region, report.intensity_g_per_kwh)
-            for report in reports
-        },
-        "PUE": {report.pue for report in reports},
-    }
-    return found + [name for name, values in facts.items() if len(values) > 1]
-
-
-def _differing_keys(configs: Sequence[Mapping[str, ConfigValue] | Mapping[str, str]]) -> list[str]:
-    """Return the keys with more than one value; not having a key is a value of its own."""
-    absent = object()
-    keys = {key for config in configs for key in config} - VARIED_ON_PURPOSE
-    return sorted(k for k in keys if len({config.get(k, absent) for config in configs}) > 1)
 
 
 def _stdev(values: Sequence[float]) -> float | None:

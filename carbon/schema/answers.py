@@ -261,7 +261,8 @@ class Tradeoff(Wire):
     points: list[TradeoffPoint]
     differences: dict[str, list[str]]
     """Per study, in what its runs differ besides strategy and workers, which is a reason not to
-    compare them: "config KEY", "tag KEY", "epochs", "place", "PUE"."""
+    compare them: "config KEY", "tag KEY", "epochs", "place", "PUE", "CPU model", "GPU model",
+    "software NAME"."""
 
 
 class Scaling(Wire):
