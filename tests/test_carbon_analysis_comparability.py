@@ -76,6 +76,12 @@ def test_as_many_gpus_as_workers_are_one_kind_of_hardware() -> None:
     assert differences([*runs, run(2, nodes=[node("Xeon", "A100", "V100")])]) == ["GPU model"]
 
 
+def test_a_run_that_goes_on_from_a_checkpoint_has_the_epochs_of_its_training() -> None:
+    whole = run(1, epochs=[EpochReport(index=i, duration_s=1.0) for i in range(6)])
+    rest = run(2, epochs=[EpochReport(index=i, duration_s=1.0) for i in range(4, 6)])
+    assert differences([whole, rest]) == []
+
+
 def test_weak_scaling_grows_on_purpose() -> None:
     runs = [weak(1), weak(2), weak(4)]
     assert differences(runs) == []

@@ -97,7 +97,8 @@ def _looks(runs: Sequence[RunReport]) -> dict[str, _Look]:
     for tag in sorted({tag for run in runs for tag in run.tags} - VARIED_ON_PURPOSE):
         looks[f"tag {tag}"] = _tag(tag)
     looks |= {
-        "epochs": lambda run: len({epoch.index for epoch in run.epochs}),
+        # By the last one's number: a run that goes on from a checkpoint has not got the first ones.
+        "epochs": lambda run: max((epoch.index for epoch in run.epochs), default=None),
         "place": lambda run: (run.country_iso_code, run.region, run.intensity_g_per_kwh),
         "PUE": lambda run: run.pue,
         "CPU model": lambda run: frozenset(n.cpu_model for n in run.nodes if n.cpu_model),
