@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carbon.analysis.choice import Limits, Option, best, energy_delay_j_s, marginals
+from carbon.analysis.scaling_laws import Predicted
 from carbon.analysis.tradeoff import tradeoff
 from carbon.errors import UsageError
 from carbon.schema import EpochReport
@@ -104,6 +105,14 @@ def test_a_prediction_is_chosen_only_where_asked_for_and_says_so() -> None:
     assert (choice.option, choice.fits) == (EIGHT, True)
     assert choice.reason.startswith("ddp on 8 workers (extrapolated): ")
     assert "Every configuration is extrapolated" in best([EIGHT], 90, limits).reason
+
+
+def test_a_prediction_fits_surely_where_its_band_does() -> None:
+    sixteen = Option.of_prediction("ddp", Predicted(16, 40.0, 30.0, 60.0, is_extrapolated=True))
+    assert (sixteen.energy_per_epoch_kwh, sixteen.is_extrapolated) == (None, True)
+    for deadline_s, surely in ((60.0, True), (59.0, False)):
+        choice = best([sixteen], 1, Limits(deadline_s), with_extrapolated=True)
+        assert (choice.fits, choice.fits_surely) == (True, surely)
 
 
 def test_what_is_not_known_is_not_judged() -> None:

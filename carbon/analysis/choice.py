@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from carbon import units
 from carbon.analysis.pareto import pareto_front
+from carbon.analysis.scaling_laws import Predicted
 from carbon.errors import UsageError
 from carbon.schema import TradeoffPoint
 
@@ -22,8 +23,8 @@ class Option:
     """A strategy on a number of workers, and what an epoch takes there.
 
     Attributes:
-        epoch_s_stdev: the standard deviation over repeated runs, or half the band of a prediction;
-            None where it is not known. So are the others.
+        epoch_s_stdev: the standard deviation over repeated runs; None where it is not known. So
+            are the others.
         is_extrapolated: by a law of scaling, not measured.
     """
 
@@ -53,6 +54,20 @@ class Option:
             epoch_s_stdev=point.epoch_s_stdev,
             energy_per_epoch_kwh_stdev=stdev_kwh,
             emissions_per_epoch_kg_stdev=stdev_kg,
+        )
+
+    @classmethod
+    def of_prediction(cls, strategy: str, predicted: Predicted) -> "Option":
+        """Make an option of what a law of scaling says; the upper end of its band is its spread.
+
+        Its energy is not known: a law of times says nothing of it.
+        """
+        return cls(
+            strategy=strategy,
+            workers=predicted.workers,
+            epoch_s=predicted.epoch_s,
+            epoch_s_stdev=predicted.high_s - predicted.epoch_s,
+            is_extrapolated=True,
         )
 
     @property

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Literal
 
 from carbon.analysis import nonnegative
 from carbon.errors import UsageError
+from carbon.schema import TradeoffPoint
 
 if TYPE_CHECKING:
     from carbon.analysis.nonnegative import Vector
@@ -56,6 +57,11 @@ class Timing:
     epoch_s: float
     epoch_s_stdev: float | None = None
     runs: int = 1
+
+    @classmethod
+    def of(cls, point: TradeoffPoint) -> "Timing":
+        """Take the timing of a measured configuration."""
+        return cls(point.workers, point.epoch_s, point.epoch_s_stdev, point.runs)
 
 
 @dataclass(frozen=True)
