@@ -106,6 +106,7 @@ def test_weak_and_strong_scaling_are_groups_of_their_own() -> None:
 
 def test_a_setting_of_one_strategy_is_compared_within_it() -> None:
     runs = [run(1), run(2), run(2, "deepspeed", config={"zero_stage": 2})]
+    assert differences([*runs, run(4, config={"zero_stage": None})]) == []
     assert differences(runs) == []
     again = run(2, "deepspeed", config={"zero_stage": 2})
     other = run(4, "deepspeed", config={"zero_stage": 3})

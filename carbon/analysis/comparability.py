@@ -91,9 +91,10 @@ def _looks(runs: Sequence[RunReport]) -> dict[str, _Look]:
     """Return what is compared of these runs, by its name."""
     looks: dict[str, _Look] = {}
     for key in sorted({key for run in runs for key in run.config} - VARIED_ON_PURPOSE):
-        if key not in GROWING_WITH_WORKERS or not _is_in_proportion(runs, key):
-            own = _commonest(run.config[key] for run in runs if key in run.config)
-            looks[f"config {key}"] = _config(key, own if key in OF_ONE_STRATEGY else _ABSENT)
+        if key in OF_ONE_STRATEGY:
+            looks[f"config {key}"] = _own_setting(runs, key)
+        elif key not in GROWING_WITH_WORKERS or not _is_in_proportion(runs, key):
+            looks[f"config {key}"] = _config(key)
     for tag in sorted({tag for run in runs for tag in run.tags} - VARIED_ON_PURPOSE):
         looks[f"tag {tag}"] = _tag(tag)
     looks |= {
@@ -106,14 +107,18 @@ def _looks(runs: Sequence[RunReport]) -> dict[str, _Look]:
     }
     # A run names the software that it has loaded, and not all load the same.
     for name in _COMPARED_SOFTWARE:
-        versions = [run.software[name] for run in runs if name in run.software]
-        if versions:
-            looks[f"software {name}"] = _software(name, _commonest(versions))
+        instead = _commonest(run.software.get(name) for run in runs)
+        looks[f"software {name}"] = _software(name, instead)
     return looks
 
 
-def _config(key: str, instead: Hashable) -> _Look:
-    return lambda run: run.config.get(key, instead)
+def _config(key: str) -> _Look:
+    return lambda run: run.config.get(key, _ABSENT)
+
+
+def _own_setting(runs: Sequence[RunReport], key: str) -> _Look:
+    instead = _commonest(run.config.get(key) for run in runs)
+    return lambda run: instead if run.config.get(key) is None else run.config[key]
 
 
 def _tag(tag: str) -> _Look:
@@ -126,7 +131,8 @@ def _software(name: str, instead: Hashable) -> _Look:
 
 def _commonest(values: Iterable[Hashable]) -> Hashable:
     """Return what those without a value are taken to have; of as many, the last in order."""
-    return max(Counter(values).items(), key=lambda item: (item[1], str(item[0])))[0]
+    counts = Counter(value for value in values if value is not None)
+    return max(counts, key=lambda value: (counts[value], str(value)), default=None)
 
 
 def _is_in_proportion(runs: Sequence[RunReport], key: str) -> bool:
