@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carbon.analysis.choice import Limits, Option, best, energy_delay_j_s, marginals
-from carbon.analysis.scaling_laws import Predicted
+from carbon.analysis.choice import Limits, Option, best, energy_delay_j_s, marginals, options_of
+from carbon.analysis.scaling_laws import Predicted, Timing, timings_of
 from carbon.analysis.tradeoff import tradeoff
 from carbon.errors import UsageError
 from carbon.schema import EpochReport
@@ -154,12 +154,31 @@ def test_a_measured_point_is_an_option() -> None:
         )
         for t, e in ((10.0, 1.0), (12.0, 3.0))
     ]
-    option = Option.of(tradeoff("p", runs).points[0])
+    option = options_of(tradeoff("p", runs).points)[0]
     assert (option.strategy, option.workers, option.is_extrapolated) == ("single", 1, False)
     assert (option.epoch_s, option.energy_per_epoch_kwh) == (11.0, 2.0)
     assert option.emissions_per_epoch_kg == pytest.approx(1.0)
     assert option.epoch_s_stdev == pytest.approx(2**0.5)
     assert option.emissions_per_epoch_kg_stdev == pytest.approx(2**0.5 / 2)
+
+
+def test_of_weak_scaling_every_option_does_the_same_work() -> None:
+    runs = [
+        make_report(
+            study="s",
+            world_size=n,
+            config={"samples_per_epoch": 100 * n},
+            epochs=[EpochReport(index=0, duration_s=10.0 + n, energy_kwh=1.0 * n)],
+        )
+        for n in (1, 2, 4)
+    ]
+    points = tradeoff("p", runs).points
+    options = options_of(points)
+    assert [option.epoch_s for option in options] == [11.0, 6.0, 3.5]
+    assert [option.energy_per_epoch_kwh for option in options] == [1.0, 1.0, 1.0]
+    assert timings_of(points) == [Timing(1, 11.0), Timing(2, 6.0), Timing(4, 3.5)]
+    unsaid = tradeoff("p", [*runs, make_report(study="s", world_size=8, epochs=runs[0].epochs)])
+    assert [option.epoch_s for option in options_of(unsaid.points)] == [11.0, 12.0, 14.0, 11.0]
 
 
 OPTIONS = st.lists(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carbon.analysis.scaling_laws import Band, Law, Timing, choose_law, fit_law
-from carbon.errors import UsageError
+from carbon.errors import CarbonError, UsageError
 from tests.published import SERIES
 
 # Of every series without its largest configuration: by how many percent the law that is chosen
@@ -213,6 +213,12 @@ def test_what_lies_within_the_measured_is_not_extrapolated() -> None:
     extrapolated = {n: law.predict(n).is_extrapolated for n in (1, 2, 4, 6, 32, 33)}
     assert extrapolated == {1: True, 2: True, 4: False, 6: False, 32: False, 33: True}
     assert (law.points, law.fewest, law.most) == (4, 4, 32)
+
+
+def test_without_scipy_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(CarbonError, match=r"scipy is not installed.*carbon-ledger\[analysis\]"):
+        choose_law(timings(SERIES["lumi"]))
 
 
 def test_numpy_and_scipy_are_loaded_by_a_fit_alone() -> None:

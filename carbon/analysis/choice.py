@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from carbon import units
 from carbon.analysis.pareto import pareto_front
+from carbon.analysis.same_work import epoch_factors
 from carbon.analysis.scaling_laws import Predicted
 from carbon.errors import UsageError
 from carbon.schema import TradeoffPoint
@@ -37,24 +38,6 @@ class Option:
     energy_per_epoch_kwh_stdev: float | None = None
     emissions_per_epoch_kg_stdev: float | None = None
     is_extrapolated: bool = False
-
-    @classmethod
-    def of(cls, point: TradeoffPoint) -> "Option":
-        """Make an option of a measured configuration; emissions scatter as the energy does."""
-        energy_kwh, stdev_kwh = point.energy_per_epoch_kwh, point.energy_per_epoch_kwh_stdev
-        emissions_kg, stdev_kg = point.emissions_per_epoch_kg, None
-        if energy_kwh and stdev_kwh is not None and emissions_kg is not None:
-            stdev_kg = emissions_kg * stdev_kwh / energy_kwh
-        return cls(
-            strategy=point.strategy,
-            workers=point.workers,
-            epoch_s=point.epoch_s,
-            energy_per_epoch_kwh=energy_kwh,
-            emissions_per_epoch_kg=emissions_kg,
-            epoch_s_stdev=point.epoch_s_stdev,
-            energy_per_epoch_kwh_stdev=stdev_kwh,
-            emissions_per_epoch_kg_stdev=stdev_kg,
-        )
 
     @classmethod
     def of_prediction(cls, strategy: str, predicted: Predicted) -> "Option":
@@ -168,6 +151,27 @@ _UNITS = {
     "energy": ((1.0, "kWh"), (1e-3, "Wh"), (1e-6, "mWh")),
     "carbon": ((1.0, "kg CO2e"), (1e-3, "g CO2e"), (1e-6, "mg CO2e")),
 }
+
+
+def options_of(points: Sequence[TradeoffPoint]) -> list[Option]:
+    """Return a study's configurations as options, for epochs of one size (see `same_work`)."""
+
+    def times(factor: float, value: float | None) -> float | None:
+        return None if value is None else factor * value
+
+    return [
+        Option(
+            strategy=point.strategy,
+            workers=point.workers,
+            epoch_s=factor * point.epoch_s,
+            energy_per_epoch_kwh=times(factor, point.energy_per_epoch_kwh),
+            emissions_per_epoch_kg=times(factor, point.emissions_per_epoch_kg),
+            epoch_s_stdev=times(factor, point.epoch_s_stdev),
+            energy_per_epoch_kwh_stdev=times(factor, point.energy_per_epoch_kwh_stdev),
+            emissions_per_epoch_kg_stdev=times(factor, point.emissions_per_epoch_kg_stdev),
+        )
+        for point, factor in zip(points, epoch_factors(points), strict=True)
+    ]
 
 
 def energy_delay_j_s(energy_kwh: float, duration_s: float) -> float:

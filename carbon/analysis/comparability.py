@@ -10,12 +10,13 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from carbon.analysis.run_means import SAMPLES_PER_EPOCH
 from carbon.schema import RunReport
 
 VARIED_ON_PURPOSE = frozenset({"strategy", "workers", "world_size", "seed"})
 """What a scaling study is there to vary, so that it tells nothing against it."""
 
-GROWING_WITH_WORKERS = frozenset({"samples_per_epoch", "global_batch_size"})
+GROWING_WITH_WORKERS = frozenset({SAMPLES_PER_EPOCH, "global_batch_size"})
 """What weak scaling gives every worker as much of; in proportion to the workers it is on
 purpose."""
 

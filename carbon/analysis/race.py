@@ -95,7 +95,8 @@ def race(
     after the first, and are extrapolated.
 
     Args:
-        runs: of one study, that can be compared (see `carbon.analysis.comparability`).
+        runs: of one study, that can be compared (see `carbon.analysis.comparability`), with epochs
+            of one size.
         epochs: of the training that they race through.
         predicted: strategies with what a law of scaling says of them; a configuration that was
             measured as well is not raced twice.

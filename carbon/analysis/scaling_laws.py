@@ -23,7 +23,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from carbon.analysis import nonnegative
+from carbon.analysis.same_work import epoch_factors
 from carbon.errors import UsageError
+from carbon.processes import require
 from carbon.schema import TradeoffPoint
 
 if TYPE_CHECKING:
@@ -57,11 +59,6 @@ class Timing:
     epoch_s: float
     epoch_s_stdev: float | None = None
     runs: int = 1
-
-    @classmethod
-    def of(cls, point: TradeoffPoint) -> "Timing":
-        """Take the timing of a measured configuration."""
-        return cls(point.workers, point.epoch_s, point.epoch_s_stdev, point.runs)
 
 
 @dataclass(frozen=True)
@@ -169,6 +166,22 @@ class ChosenLaw:
     reason: str
 
 
+def timings_of(points: Sequence[TradeoffPoint]) -> list[Timing]:
+    """Return the timings of a study's configurations, for epochs of one size (see `same_work`).
+
+    A law is fitted to those of one strategy.
+    """
+    return [
+        Timing(
+            workers=point.workers,
+            epoch_s=factor * point.epoch_s,
+            epoch_s_stdev=None if point.epoch_s_stdev is None else factor * point.epoch_s_stdev,
+            runs=point.runs,
+        )
+        for point, factor in zip(points, epoch_factors(points), strict=True)
+    ]
+
+
 def fit_law(law: Law, timings: Sequence[Timing], level: float = LEVEL) -> ScalingLaw:
     """Fit a law to the epoch times of one strategy by least squares of relative residuals.
 
@@ -182,7 +195,9 @@ def fit_law(law: Law, timings: Sequence[Timing], level: float = LEVEL) -> Scalin
 
     Raises:
         UsageError: there are no more numbers of workers than parameters, or a timing cannot be.
+        CarbonError: NumPy or SciPy is not installed.
     """
+    require("analysis", "numpy", "scipy")
     _require_possible(timings)
     counts = {timing.workers for timing in timings}
     needed = PARAMETERS[law] + 1
