@@ -11,7 +11,7 @@ already, so a list with one such filter never meets a run that is not on the pag
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -146,6 +146,8 @@ def _keys(
     if period is not None and not order.is_by_time:
         filters.append(period)
         period = None
+    if period is not None and after is not None:
+        period = _still_to_say(period, after, order)
     rare = _rare(connection, filters, order)
     found: list[tuple[Any, UUID]] = []
     parts = [True, False] if order.column in _NULLABLE else [True]
@@ -164,6 +166,20 @@ def _keys(
         if len(found) == limit:
             break
     return found
+
+
+def _still_to_say(period: Between, after: Place, order: Order) -> Between:
+    """Return of a period what does not follow from the place that a page begins after.
+
+    Of two bounds at the same end SQLite takes the period's to look up by, and from there goes
+    through every page that was before this one.
+    """
+    moment = after[0]
+    if order.descending:
+        is_said = period.below is not None and moment < period.below
+        return replace(period, below=None) if is_said else period
+    is_said = period.least is not None and moment >= period.least
+    return replace(period, least=None) if is_said else period
 
 
 @dataclass(frozen=True)

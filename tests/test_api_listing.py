@@ -237,29 +237,68 @@ def test_a_page_is_one_stretch_of_an_index(
         pytest.skip("PostgreSQL plans by its statistics, and reads small tables whole")
     for name in ("FEW", "FEW_BY_TIME"):
         monkeypatch.setattr(listing, name, 0)
-    first = page(filled, **query, limit=2)
+    plans = plans_of_the_second_page(filled_app, filled, query)
+    assert plans
+    for steps in plans:
+        assert any(index in step for step in steps), steps
+        read = [step for step in steps if step.startswith(("SCAN", "SEARCH"))]
+        assert all("USING" in step or step.startswith("SCAN anon") for step in read), steps
+        if not isinstance(query.get("project"), list):  # Two stretches have to be merged.
+            assert not any("TEMP B-TREE" in step for step in steps), steps
+
+
+@pytest.mark.parametrize(
+    ("query", "looked_up_by"),
+    [
+        ({"until": "2026-03-08"}, "((started_at,run_id)<(?,?))"),
+        (
+            {"since": "2026-03-03", "until": "2026-03-08"},
+            "(started_at>? AND (started_at,run_id)<(?,?))",
+        ),
+        ({"since": "2026-03-03", "sort": "started_at"}, "((started_at,run_id)>(?,?))"),
+        ({"until": "2026-03-08", "project": "p"}, "(project=? AND (started_at,run_id)<(?,?))"),
+        ({"until": "2026-03-08", "q": "ann"}, "(label=? AND (started_at,run_id)<(?,?))"),
+    ],
+)
+def test_a_later_page_is_looked_up_by_where_it_begins(
+    filled_app: FastAPI,
+    filled: TestClient,
+    query: Query,
+    looked_up_by: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And not by where the list does, or it would be the slower the later it is."""
+    if filled_app.state.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL looks up by both")
+    for name in ("FEW", "FEW_BY_TIME"):
+        monkeypatch.setattr(listing, name, 0)
+    for steps in plans_of_the_second_page(filled_app, filled, query):
+        assert any(looked_up_by in step for step in steps), steps
+
+
+def plans_of_the_second_page(app: FastAPI, client: TestClient, query: Query) -> list[list[str]]:
+    """The steps of each statement that finds runs of it, as SQLite explains them."""
+    first = page(client, **query, limit=2)
     statements: list[tuple[str, Any]] = []
 
     def note(_c: Any, _u: Any, statement: str, parameters: Any, *_rest: Any) -> None:
         statements.append((statement, parameters))
 
-    engine = filled_app.state.engine
+    engine = app.state.engine
     event.listen(engine, "before_cursor_execute", note)
     try:
-        page(filled, **query, limit=2, cursor=first.next_cursor)
+        page(client, **query, limit=2, cursor=first.next_cursor)
     finally:
         event.remove(engine, "before_cursor_execute", note)
-    listed = [each for each in statements if "ORDER BY" in each[0]]
-    assert listed
     with engine.connect() as connection:
-        for statement, parameters in listed:
-            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-            steps = [row.detail for row in plan]
-            assert any(index in step for step in steps), steps
-            read = [step for step in steps if step.startswith(("SCAN", "SEARCH"))]
-            assert all("USING" in step or step.startswith("SCAN anon") for step in read), steps
-            if not isinstance(query.get("project"), list):  # Two stretches have to be merged.
-                assert not any("TEMP B-TREE" in step for step in steps), steps
+        return [
+            [
+                row.detail
+                for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            ]
+            for statement, parameters in statements
+            if "ORDER BY" in statement
+        ]
 
 
 # ------------------------------------------------------------------------------- cursors and fields
