@@ -38,7 +38,6 @@ from api.tables import (
     UNLABELLED,
 )
 from api.writing import REPORT_COLUMNS
-from carbon.schema import RunReport
 
 DERIVED = (LABELS, UNLABELLED, *IN_ORDER, MONTH_VERSIONS, MONTHS_MADE, MONTH_SUMS)
 """The tables of which every row follows from the runs."""
@@ -48,7 +47,11 @@ _READ_TOGETHER = 1000
 _SUMMED_TOGETHER = 4000
 """More at once, for those of a day are added together, and without their epochs they are small."""
 
-_WHOLE = (*REPORT_COLUMNS, RUNS.c.labels, RUNS.c.corrections, RUNS.c.delivered)
+_WITHOUT_EPOCHS = (
+    *(column for column in REPORT_COLUMNS if column is not RUNS.c.epochs),
+    *(RUNS.c.labels, RUNS.c.corrections, RUNS.c.delivered),
+)
+"""Nothing follows from the epochs, and they are half of a run."""
 
 _RELABEL = update(RUNS).where(RUNS.c.run_id == bindparam("this_run"))
 
@@ -57,21 +60,37 @@ _OfTables = dict[str, dict[Key, _Sums]]
 """Sums by table and key."""
 
 
-def fill(connection: Connection) -> None:
-    """Make all of it anew, in a transaction in which nobody else writes."""
-    for table in (LABELS, UNLABELLED):
-        connection.execute(delete(table))
+def fill(connection: Connection, *, labels_are_held: bool = False) -> None:
+    """Make all of it anew, in a transaction in which nobody else writes.
+
+    Args:
+        connection: in that transaction.
+        labels_are_held: the table of labels has what the runs' rows name, if not yet all that they
+            are to name, as before an upgrade; then only the labels that differ are written.
+    """
+    if not labels_are_held:
+        for table in (LABELS, UNLABELLED):
+            connection.execute(delete(table))
     _forget_sums(connection)
     factor_of = factors.finder(connection)
     for rows in _all_runs(connection):
+        named: list[tuple[UUID, Run, Run]] = []
         for row in rows:
             if wrong := _not_laid_over(row, factor_of):
                 connection.execute(update(RUNS).where(RUNS.c.run_id == row["run_id"]).values(wrong))
                 row |= wrong
-            row["labels"] = labels.labels_of(_report_of(row))
-        relabelled = [{"this_run": row["run_id"], "labels": row["labels"]} for row in rows]
-        connection.execute(_RELABEL, relabelled)
-        labels.write(connection, [row["run_id"] for row in rows])
+            right = labels.labels_of_row(row)
+            if row["labels"] != right:
+                before = {"labels": row["labels"], "started_at": row["started_at"]}
+                row["labels"] = right
+                named.append((row["run_id"], before, row))
+        if named:
+            changed = [{"this_run": run_id, "labels": row["labels"]} for run_id, _, row in named]
+            connection.execute(_RELABEL, changed)
+        if labels_are_held:
+            labels.rewrite(connection, named)
+        else:
+            labels.write(connection, [row["run_id"] for row in rows])
         apply(connection, [(None, row) for row in rows])
 
 
@@ -104,7 +123,7 @@ def differences(connection: Connection) -> list[str]:
         if wrong := _not_laid_over(row, factor_of):
             names = ", ".join(wrong)
             found.append(f"{RUNS.name} {row['run_id']}: has not the corrected {names}")
-        right = labels.labels_of(_report_of(row))
+        right = labels.labels_of_row(row)
         if row["labels"] != right:
             found.append(f"{RUNS.name} {row['run_id']}: has wrong labels")
         for label in right:
@@ -230,13 +249,9 @@ def _not_laid_over(row: dict[str, Any], factor_of: FactorOf) -> dict[str, Any]:
     return {name: value for name, value in laid.items() if row[name] != value}
 
 
-def _report_of(row: dict[str, Any]) -> RunReport:
-    return RunReport.model_validate({c.name: row[c.name] for c in REPORT_COLUMNS})
-
-
 def _all_runs(
     connection: Connection,
-    columns: Sequence[ColumnElement[Any]] = _WHOLE,
+    columns: Sequence[ColumnElement[Any]] = _WITHOUT_EPOCHS,
     count: int = _READ_TOGETHER,
 ) -> Iterator[list[dict[str, Any]]]:
     """Read every run, some at a time, in the order of time: they may change meanwhile."""

@@ -12,6 +12,7 @@ until then the run is in `unlabelled`. Whoever looks for labels has them follow 
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from hashlib import blake2b
@@ -49,6 +50,8 @@ _LONGEST_LABEL = 200
 _KEPT = 4096
 
 _Key = tuple[str, datetime, UUID]
+_Changes = Iterable[tuple[UUID, Mapping[str, Any] | None, Mapping[str, Any] | None]]
+"""A run, `labels` and `started_at` of its row as it was, and the same as they are from now on."""
 _DELETE = delete(LABELS).where(*(column == bindparam(column.name) for column in LABELS.primary_key))
 
 _WORD = re.compile(r"[^\W_]+")
@@ -85,33 +88,56 @@ def user_label(name: str) -> str:
     return _label("user", name)
 
 
+@dataclass(frozen=True)
+class _Named:
+    """What of a run can be looked for."""
+
+    texts: tuple[str | None, ...]
+    tags: Mapping[str, str]
+    config: Mapping[str, Any]
+    user: str | None
+    hosts: list[str]
+    models: set[str]
+
+
 def labels_of(report: RunReport) -> list[str]:
     """Return the labels of a run, sorted."""
-    models = {device.name for node in report.nodes for device in node.devices if device.name}
-    found = {
-        *(tag_label(key) for key in report.tags),
-        *(tag_label(f"{key}:{value}") for key, value in report.tags.items()),
-        *(host_label(node.hostname) for node in report.nodes),
-        *(gpu_label(model) for model in models),
-        *_words_of(report, models),
-    }
-    if report.user is not None:
-        found.add(user_label(report.user))
-    return sorted(found)
+    devices = [device for node in report.nodes for device in node.devices]
+    return _labels_of(
+        _Named(
+            texts=(report.project, report.study, report.name, report.strategy),
+            tags=report.tags,
+            config=report.config,
+            user=report.user,
+            hosts=[node.hostname for node in report.nodes],
+            models={device.name for device in devices if device.name},
+        )
+    )
 
 
-def follow(
-    connection: Connection,
-    changes: Iterable[tuple[UUID, Mapping[str, Any] | None, Mapping[str, Any] | None]],
-) -> None:
+def labels_of_row(row: Mapping[str, Any]) -> list[str]:
+    """Return the same from a run's row, where nodes are as JSON: a third of the time."""
+    devices = [device for node in row["nodes"] for device in node["devices"]]
+    return _labels_of(
+        _Named(
+            texts=(row["project"], row["study"], row["name"], row["strategy"]),
+            tags=row["tags"],
+            config=row["config"],
+            user=row["user"],
+            hosts=[node["hostname"] for node in row["nodes"]],
+            models={device["name"] for device in devices if device.get("name")},
+        )
+    )
+
+
+def follow(connection: Connection, changes: _Changes) -> None:
     """Remove the labels that runs no longer have, and note the runs that have new ones.
 
     Only differences matter: the reports of a run that goes on have the same labels.
 
     Args:
         connection: in the transaction that writes the runs' rows, after it has.
-        changes: a run, `labels` and `started_at` of its row as it was, None for a new run, and the
-            same as they are from now on, None for a run that is removed.
+        changes: of each run, None before for a new one, None after for one that is removed.
     """
     gone: set[_Key] = set()
     renamed = []
@@ -151,6 +177,28 @@ def write(connection: Connection, run_ids: Collection[UUID]) -> None:
     """Write the labels of runs that are held, those that are not there already."""
     statement = _INSERT_MISSING[connection.dialect.name]
     connection.execute(statement, {"renamed": run_ids})
+
+
+def rewrite(connection: Connection, changes: _Changes) -> None:
+    """Write the labels that differ, at once: one of the twenty of a run, say.
+
+    Args:
+        connection: in a transaction in which nobody else writes.
+        changes: of runs that are there, whose rows have changed already.
+    """
+    nameless, gone, come = [], set[_Key](), set[_Key]()
+    for run_id, held, new in changes:
+        before, after = _keys(run_id, held), _keys(run_id, new)
+        if before:
+            gone |= before - after
+            come |= after - before
+        else:
+            nameless.append(run_id)
+    for statement, keys in ((_DELETE, gone), (_ADD[connection.dialect.name], come)):
+        if keys:
+            connection.execute(statement, _parameters(keys))
+    if nameless:
+        write(connection, nameless)
 
 
 def waiting(connection: Connection) -> CursorResult[Any]:
@@ -196,18 +244,30 @@ def _unpacked(unpack: Any) -> Select[Any]:
 
 
 _UNPACKS = {"sqlite": func.json_each, "postgresql": func.json_array_elements_text}
+_ADD = {name: insert(LABELS).on_conflict_do_nothing() for name, insert in INSERT.items()}
 _NOTE = {name: insert(UNLABELLED).on_conflict_do_nothing() for name, insert in INSERT.items()}
 _INSERT_MISSING = {name: _insert_missing(INSERT[name], of) for name, of in _UNPACKS.items()}
 _WAITING = {name: _waiting(of) for name, of in _UNPACKS.items()}
 
 
-def _words_of(report: RunReport, models: Iterable[str]) -> list[str]:
+def _labels_of(named: _Named) -> list[str]:
+    found = {
+        *(tag_label(key) for key in named.tags),
+        *(tag_label(f"{key}:{value}") for key, value in named.tags.items()),
+        *(host_label(hostname) for hostname in named.hosts),
+        *(gpu_label(model) for model in named.models),
+        *_words_of(named),
+    }
+    if named.user is not None:
+        found.add(user_label(named.user))
+    return sorted(found)
+
+
+def _words_of(named: _Named) -> list[str]:
     """Return the labels of the words of what a user would remember of a run."""
-    texts = [report.project, report.study, report.name, report.strategy]
-    texts += report.tags.values()
-    texts += [text for text in report.config.values() if isinstance(text, str)]
-    texts += sorted(models)
-    texts += [node.hostname for node in report.nodes]
+    texts = [*named.texts, *named.tags.values()]
+    texts += [text for text in named.config.values() if isinstance(text, str)]
+    texts += [*sorted(named.models), *named.hosts]
     found: dict[str, None] = {}
     for text in texts:
         if text:

@@ -113,7 +113,7 @@ def upgrade(engine: Engine) -> Upgrade:
             command.upgrade(config(connection), "head")
             lacking = {name for step in schema.missing for name in step.filled_afterwards}
             if "labels" in lacking and not schema.is_empty:
-                derived.fill(connection)
+                derived.fill(connection, labels_are_held=True)
             elif "sums" in lacking and not schema.is_empty:
                 derived.sum_up(connection)
     return Upgrade(schema.is_empty, head(), schema.missing)

@@ -4,18 +4,20 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import delete, event, inspect, text, update
 from sqlmodel import SQLModel
 from starlette.testclient import TestClient
 
-from api import administration, derived, migrate
+from api import administration, derived, labels, migrate
 from api.app import create_app
 from api.db import open_database
 from api.engine import engine_of, snapshots_of
+from api.tables import LABELS, RUNS
 from carbon.errors import SettingsError
 from tests.factories import make_report
 from tests.fixtures.api import ROOT, clean_environment
@@ -238,6 +240,38 @@ def test_an_earlier_ledger_is_refused_until_it_is_upgraded_and_keeps_its_runs(
         share = REPORT.model_copy(update={"reporter": "another", "nodes": []})
         assert client.put(PATH, content=share.model_dump_json()).status_code == 200
         assert client.get("/v1/summary").json()["energy_kwh"] == 2 * (REPORT.energy_kwh or 0)
+
+
+def test_an_upgrade_writes_the_labels_that_are_new_and_no_other(ledgers: Ledgers) -> None:
+    of_user = make_report(user="ann", tags={"owner": "bob"})
+    known = [label for label in labels.labels_of(of_user) if label != "user:ann"]
+    assert len(known) > 5
+    with TestClient(create_app(ledgers.settings())) as client:
+        for report in (REPORT, of_user):
+            path = f"/v1/runs/{report.run_id}"
+            assert client.put(path, content=report.model_dump_json()).status_code == 201
+    engine = engine_of(ledgers.url())
+    with engine.begin() as connection:
+        for statement in AT_0006[: AT_0006.index("UPDATE runs SET labels = '[]'")]:
+            connection.execute(text(statement))
+        connection.execute(delete(LABELS).where(LABELS.c.label == "user:ann"))
+        is_of_user = RUNS.c.run_id == of_user.run_id
+        connection.execute(update(RUNS).where(is_of_user).values(labels=known))
+
+    written: list[Any] = []
+
+    def note(_c: Any, _u: Any, statement: str, parameters: Any, _x: Any, many: bool) -> None:
+        if statement.startswith(("INSERT INTO run_labels", "UPDATE runs")):
+            written.extend(parameters if many else [parameters])
+
+    event.listen(engine, "before_cursor_execute", note)
+    migrate.upgrade(engine)
+    event.remove(engine, "before_cursor_execute", note)
+    assert len(written) == 2, "the run's row, and its label"
+    assert "user:ann" in str(written[1])
+    with snapshots_of(engine).begin() as connection:
+        assert derived.differences(connection) == []
+    engine.dispose()
 
 
 def test_an_upgrade_that_fails_leaves_everything_as_it_was(
