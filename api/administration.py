@@ -13,6 +13,8 @@ from api.database_option import add_database_option, settings_for
 from api.database_urls import shown
 from api.db import writing
 from api.engine import engine_of, snapshots_of
+from api.months import KINDS
+from api.settling import settle_months
 from carbon.errors import CarbonError, SettingsError
 
 
@@ -49,8 +51,17 @@ def upgrade(engine: Engine, _options: argparse.Namespace) -> int:
         said = f"is upgraded to {done.revision}"
     for step in done.steps:
         print(f"{step.revision}  {step.title}")
+    if not done.was_empty:
+        _sum_up_months(engine)
     print(f"{shown(engine.url)} {said}")
     return 0
+
+
+def _sum_up_months(engine: Engine) -> None:
+    """Make the sums of months that are still to make, or the first who asks for them waits."""
+    made = [count for kind in KINDS if (count := settle_months(engine, kind))]
+    if made:
+        print(f"months summed up for whoever asks first: {max(made)}, by {len(made)} groupings")
 
 
 def verify(engine: Engine, options: argparse.Namespace) -> int:

@@ -34,17 +34,18 @@ def settle(engine: Engine) -> None:
                     return
 
 
-def settle_months(engine: Engine, kind: str) -> None:
-    """Make the sums of months of a kind that are not as the runs are; see `api.months`.
+def settle_months(engine: Engine, kind: str) -> int:
+    """Make the sums of months of a kind that are not as the runs are; return of how many months.
 
-    One month after the other is added up in a transaction that only reads, and written in a short
-    one: no report waits long for it.
+    See `api.months`. One after the other is added up in a transaction that only reads, and written
+    in a short one: no report waits long for it.
     """
+    made = 0
     with _if_it_can_be_written("sums of months are not kept yet"):
         with snapshots_of(engine).begin() as connection:
             stale = months.stale(connection, kind)
         if not stale:
-            return
+            return 0
         with _MAKING[kind]:
             for month in stale:
                 with snapshots_of(engine).begin() as connection:
@@ -52,6 +53,8 @@ def settle_months(engine: Engine, kind: str) -> None:
                 if found is not None:
                     with writing(engine) as connection:
                         months.keep(connection, kind, month, *found)
+                    made += 1
+    return made
 
 
 @contextmanager

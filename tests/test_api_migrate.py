@@ -13,7 +13,7 @@ from sqlalchemy import delete, event, inspect, text, update
 from sqlmodel import SQLModel
 from starlette.testclient import TestClient
 
-from api import administration, derived, labels, migrate
+from api import administration, derived, labels, migrate, months
 from api.app import create_app
 from api.db import open_database
 from api.engine import engine_of, snapshots_of
@@ -28,12 +28,7 @@ PATH = f"/v1/runs/{REPORT.run_id}"
 BODY = REPORT.model_dump_json()
 
 # What earlier versions did not have yet, the last of them first.
-AT_0008 = (
-    "UPDATE alembic_version SET version_num = '0008'",
-    "ALTER TABLE runs DROP COLUMN resumed_from",
-)
 AT_0007 = (
-    *AT_0008,
     "UPDATE alembic_version SET version_num = '0007'",
     *(f"DROP TABLE {name}" for name in ("month_versions", "months_made", "month_sums")),
 )
@@ -96,7 +91,7 @@ WITHOUT_SHARES = (
 WITHOUT_SERIES = (*WITHOUT_SHARES, "DROP TABLE series")
 WITHOUT_IDLE = (*WITHOUT_SERIES, "ALTER TABLE runs DROP COLUMN idle_energy_kwh")
 EARLIER = [
-    *(AT_0008, AT_0007, AT_0006, AT_0003, AT_0001, UNSTAMPED),
+    *(AT_0007, AT_0006, AT_0003, AT_0001, UNSTAMPED),
     *(WITHOUT_SHARES, WITHOUT_SERIES, WITHOUT_IDLE),
 ]
 
@@ -221,13 +216,18 @@ def test_an_earlier_ledger_is_refused_until_it_is_upgraded_and_keeps_its_runs(
         "0006  Prices, budgets, crossings and hardware.",
         "0007  Sums by status, node and GPU model.",
         "0008  Sums of months over all projects.",
-        "0009  Runs that go on from a checkpoint of another run.",
     ]
-    before = {AT_0001: 1, AT_0003: 3, AT_0006: 6, AT_0007: 7, AT_0008: 8}.get(tuple(statements), 0)
-    assert steps == done[before:]
+    before = {AT_0001: 1, AT_0003: 3, AT_0006: 6, AT_0007: 7}.get(tuple(statements), 0)
+    summed = f"months summed up for whoever asks first: 1, by {len(months.KINDS)} groupings"
+    assert steps == [*done[before:], summed]
+    engine = engine_of(url)
+    with snapshots_of(engine).begin() as connection:
+        assert [kind for kind in months.KINDS if months.stale(connection, kind)] == []
+    engine.dispose()
     assert last.endswith(f"is upgraded to {migrate.head()}")
     assert administration.main(["upgrade", "--database", url]) == 0
-    assert capsys.readouterr().out.endswith(f"is up to date, at {migrate.head()}\n")
+    again = capsys.readouterr().out
+    assert again == f"{last.partition(' is ')[0]} is up to date, at {migrate.head()}\n"
 
     with TestClient(app := create_app(ledgers.settings())) as client:
         assert client.get(PATH).text == BODY
