@@ -189,7 +189,7 @@ def _line(key: Key, now: datetime) -> tuple[str, ...]:
         _plain(projects),
         ", ".join(key.scopes),
         _moment(key.created_at),
-        _moment(key.expires_at),
+        _last_day(key.expires_at),
         _moment(key.last_used_at),
         state,
     )
@@ -202,6 +202,13 @@ def _plain(text: str) -> str:
 
 def _moment(moment: datetime | None) -> str:
     return _UNKNOWN if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def _last_day(expires_at: datetime | None) -> str:
+    """Return the day that `--expires` named: the key ends with it."""
+    if expires_at is None:
+        return _UNKNOWN
+    return f"{expires_at.astimezone(UTC) - timedelta(microseconds=1):%Y-%m-%d}"
 
 
 def _say(message: str) -> None:

@@ -85,9 +85,8 @@ def test_the_list_has_no_secrets(ledgers: Ledgers, capsys: Captured) -> None:
     capsys.readouterr()
     head, first, second = lines_of_list(ledgers, capsys)
     assert head == ["ID", "NAME", "PROJECTS", "SCOPES", "CREATED", "EXPIRES", "LAST USED", "STATE"]
-    after = f"{day + timedelta(days=1)} 00:00"
     assert first[:4] == [one.split("_")[1], "-", "a, b", "ingest, read"]
-    assert first[5:] == [after, "-", "active"]
+    assert first[5:] == [str(day), "-", "active"]
     assert second[:4] == [other.split("_")[1], "?[31mred", "all", "read"]
     assert second[5:7] == ["-", "-"]
     assert second[7].startswith("revoked 20")
