@@ -163,6 +163,10 @@ def _moment(option: str, text: str | None, days_after: int) -> datetime | None:
         found = datetime.fromisoformat(text)
         if len(text) == len("2026-01-31"):
             found += timedelta(days=days_after)
-    except (ValueError, OverflowError) as error:
+    except OverflowError as error:
+        raise UsageError(
+            f"--{option} {text} is the end of time; leave it out for runs of any later day"
+        ) from error
+    except ValueError as error:
         raise UsageError(f"--{option} {text!r}: give it as 2026-01-31") from error
     return found.replace(tzinfo=UTC) if found.tzinfo is None else found

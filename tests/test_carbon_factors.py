@@ -107,9 +107,15 @@ def test_a_table_is_imported_shown_and_costed_with(
     assert "0 runs have a new figure: 0 kg -> 0 kg (+0 kg)\n0 as before" in before.stdout
     done = carbon("factors", "recost", "v1", "--since", "2026-03-01", env=env).stdout
     assert "1 runs have a new figure" in done
-    for wrong in (["show", "v9"], ["recost", "v9"], ["recost", "v1", "--since", "yesterday"]):
+    for wrong, why in (
+        (["show", "v9"], "no factor table 'v9'"),
+        (["recost", "v9"], "no factor table 'v9'"),
+        (["recost", "v1", "--since", "yesterday"], "--since 'yesterday': give it as 2026-01-31"),
+        (["recost", "v1", "--until", "9999-12-31"], "--until 9999-12-31 is the end of time; leave"),
+    ):
         refused = carbon("factors", *wrong, env=env)
         assert refused.returncode == 1
+        assert why in refused.stderr
         assert is_one_line(refused.stderr)
     with Client(live_api.settings) as client:
         current, old, _ = client.costings(report.run_id)
