@@ -23,6 +23,12 @@ from carbon.schema import Factor, FactorKind, FactorTable, FactorTableInfo, Grid
 
 _BUNDLED_SOURCE = "CodeCarbon's tables; each factor has its own source"
 
+_OF_MARKETS = (
+    select(FACTOR_TABLES.c.version)
+    .where(FACTOR_TABLES.c.kind == "market")
+    .order_by(FACTOR_TABLES.c.imported_at.desc(), FACTOR_TABLES.c.version)
+)
+
 Row = Mapping[str, Any]
 """A row of `FACTORS` without its version."""
 
@@ -54,6 +60,11 @@ def finder(connection: Connection) -> FactorOf:
         return find(connection, version, country_iso_code, region)
 
     return factor_of
+
+
+def newest_of_markets(connection: Connection) -> list[str]:
+    """Return the versions of the market-based tables, the one imported last first."""
+    return list(connection.execute(_OF_MARKETS).scalars())
 
 
 def kind_of(connection: Connection, version: str) -> FactorKind | None:

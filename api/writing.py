@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import partial
+from functools import cached_property
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, bindparam, delete, select, update
 
 from api import factors, labels, rollups, series
 from api.inserting import insert_new
-from api.overlay import BASES, laid_over
+from api.overlay import BASES, PLACE, FactorOf, laid_over
 from api.problems import ProblemError
 from api.tables import COSTINGS, RUNS, SERIES, SHARES, UNLABELLED
 from carbon.schema import RunFields, RunReport
@@ -23,6 +23,7 @@ REPORT_COLUMNS = [RUNS.c[name] for name in RunReport.model_fields if name in RUN
 _REPORT_NAMES = [str(column.name) for column in REPORT_COLUMNS]
 _reported = attrgetter(*_REPORT_NAMES)
 
+_MARKET = BASES["market"]
 _FIGURES = tuple(name for basis in BASES.values() for name in basis.fields)
 _WATCHED = [
     RUNS.c[name]
@@ -69,6 +70,8 @@ class Writing:
         """Insert runs that `hold` did not find; return which, for another server may be faster."""
         if not rows:
             return set()
+        if self._market_tables:
+            rows = [self._at_market(row) for row in rows]
         inserted = insert_new(self.connection, sorted(rows, key=lambda row: row["run_id"].bytes))
         self._after.update((row["run_id"], row) for row in rows if row["run_id"] in inserted)
         return inserted
@@ -90,12 +93,13 @@ class Writing:
         Raises:
             ProblemError: 422, with the corrections it makes no valid run.
         """
-        corrections = self._now(report.run_id).get("corrections")
-        if not corrections:
+        corrections = self._now(report.run_id).get("corrections") or {}
+        if not corrections and not self._market_tables:
             self.update(report.run_id, row_of(report, heard_at, is_merged=is_merged))
             return
         said = {name: getattr(report, name) for name in RunFields.model_fields}
-        laid = laid_over(said, corrections, partial(factors.find, self.connection))
+        corrections = {**self._market_of(said), **corrections}
+        laid = laid_over(said, corrections, self._factor_of)
         try:
             corrected = RunReport.model_validate({**dict(report), **laid})
         except ValidationError as error:
@@ -105,8 +109,38 @@ class Writing:
                 f"with what was corrected of run {report.run_id} this makes no valid run: {reason}",
             ) from error
         values = row_of(corrected, heard_at, is_merged=is_merged)
-        values["delivered"] = {name: said[name] for name in laid}
+        values["corrections"] = corrections or None
+        values["delivered"] = {name: said[name] for name in laid} or None
         self.update(report.run_id, values)
+
+    def _at_market(self, row: rollups.Run) -> dict[str, Any]:
+        """Return a new run's row with its market-based figure."""
+        corrections = self._market_of(row)
+        laid = laid_over(row, corrections, self._factor_of)
+        delivered = {name: row[name] for name in laid}
+        return {**row, **laid, "corrections": corrections or None, "delivered": delivered or None}
+
+    def _market_of(self, said: rollups.Run) -> dict[str, Any]:
+        """Return from which table a run has its market-based figure, unless it says one itself.
+
+        It is the one imported last of those that have the run's place.
+        """
+        if said[_MARKET.intensity] is not None:
+            return {}
+        place = [said[name] for name in PLACE]
+        for version in self._market_tables:
+            if self._factor_of(version, *place) is not None:
+                return {_MARKET.table: version}
+        return {}
+
+    @cached_property
+    def _market_tables(self) -> list[str]:
+        # Read in each transaction: another server may have imported one since the last.
+        return factors.newest_of_markets(self.connection)
+
+    @cached_property
+    def _factor_of(self) -> FactorOf:
+        return factors.finder(self.connection)
 
     def _now(self, run_id: UUID) -> rollups.Run:
         return self._after.get(run_id) or self._before.get(run_id, {})

@@ -8,10 +8,12 @@ from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
 from api import costings, derived
+from api.app import create_app
 from api.engine import snapshots_of
 from carbon import grid
 from carbon.schema import RunReport
 from tests.factories import make_report
+from tests.fixtures.ledgers import Ledgers
 
 TABLE: dict[str, Any] = {
     "version": "owid-2025",
@@ -236,10 +238,14 @@ MARKET: dict[str, Any] = {
 }
 
 
+def import_market(client: TestClient, **fields: Any) -> None:
+    assert client.post("/v1/factor-tables", json=MARKET | fields).status_code == 201
+
+
 @pytest.fixture
 def market(client: TestClient) -> TestClient:
     """A ledger that has a table of each kind."""
-    assert client.post("/v1/factor-tables", json=MARKET).status_code == 201
+    import_market(client)
     return client
 
 
@@ -250,10 +256,60 @@ def patch(client: TestClient, path: str, **fields: Any) -> dict[str, Any]:
     return found
 
 
-def test_market_based_figures_stand_beside_the_others(market: TestClient) -> None:
+def test_runs_to_come_have_the_figure_of_the_market_table_imported_last(
+    ledgers: Ledgers,
+) -> None:
+    """On whichever server it was imported."""
+    with (
+        TestClient(create_app(ledgers.settings())) as one,
+        TestClient(create_app(ledgers.settings())) as other,
+    ):
+        import_market(one)
+        france = {"country_iso_code": "FRA", "intensity_g_per_kwh": 50.0}
+        import_market(one, version="france-2025", factors=[france])
+        report = make_report(gpu_energy_kwh=1.0)
+        of_share = make_report(reporter="node-1", gpu_energy_kwh=1.0)
+        found = []
+        for each in (
+            report,
+            of_share,
+            make_report(country_iso_code="FRA", gpu_energy_kwh=1.0),
+            make_report(country_iso_code="SWE", gpu_energy_kwh=1.0),
+            make_report(market_intensity_g_per_kwh=9.0),
+            make_report(country_iso_code=None, gpu_energy_kwh=1.0),
+        ):
+            run = other.get(put(other, each)).json()
+            found.append((run["market_table"], run["market_intensity_g_per_kwh"]))
+            assert run["emissions_kg"] == each.emissions_kg
+        assert found == [
+            *[("residual-2024", 700.0)] * 2,
+            ("france-2025", 50.0),
+            (None, None),
+            (None, 9.0),
+            (None, None),
+        ]
+        # As it goes on: from the same table, though there is a newer one, and with its energy.
+        import_market(one, version="residual-2025")
+        path = put(other, report.model_copy(update={"seq": 1, "duration_s": 61.0}))
+        whole = put(other, make_report(run_id=of_share.run_id, reporter="node-2", nodes=[]))
+        for held in (path, whole):
+            run = other.get(held).json()
+            assert run["market_table"] == "residual-2024"
+            assert run["market_emissions_kg"] == pytest.approx(run["energy_kwh"] * 1.2 * 0.7)
+        # One whose place is not known from the beginning.
+        late = make_report(country_iso_code=None, gpu_energy_kwh=1.0)
+        put(other, late)
+        put(other, late.model_copy(update={"seq": 1, "country_iso_code": "DEU"}))
+        now = other.get(f"/v1/runs/{late.run_id}").json()
+        assert now["market_table"] == "residual-2025"
+        assert sums_are_right(other)
+
+
+def test_market_based_figures_stand_beside_the_others(client: TestClient) -> None:
     report = make_report(gpu_energy_kwh=1.0, study="s")
-    path = put(market, report)
+    path = put(market := client, report)
     put(market, make_report(country_iso_code="FRA"))
+    import_market(market)
     before = market.get("/v1/summary").json()
     assert (before["market_emissions_kg"], before["runs_without_market_emissions"]) == (None, 2)
     done = recost(market, table="residual-2024")
