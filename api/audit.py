@@ -1,12 +1,12 @@
 """The audit log: who changed what in the ledger, when and why. It is only ever added to."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Engine, and_, insert, or_, select, true
 
 from api import cursors, request_id
 from api.access import Access
@@ -14,6 +14,8 @@ from api.tables import AUDIT
 from carbon.schema import AuditEntry, AuditPage
 
 Values = Mapping[str, Any]
+
+_READ_TOGETHER = 1000
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,22 @@ def page(
     items = [AuditEntry.model_validate(dict(row)) for row in rows[:limit]]
     more = cursors.encode([items[-1].id], listed) if len(rows) > limit else None
     return AuditPage(items=items, next_cursor=more)
+
+
+def entries(
+    engine: Engine, access: Access, asked: Asked, limit: int | None, cursor: str | None
+) -> Iterator[list[AuditEntry]]:
+    """Yield all entries, or `limit` of them, as `page` lists them, some at a time.
+
+    Each part is read in a transaction of its own: whoever reads slowly holds nothing up.
+    """
+    while True:
+        with engine.begin() as connection:
+            found = page(connection, access, asked, limit or _READ_TOGETHER, cursor)
+        yield found.items
+        cursor = found.next_cursor
+        if cursor is None or limit is not None:
+            return
 
 
 def _covered_by(access: Access) -> ColumnElement[bool]:

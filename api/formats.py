@@ -1,15 +1,17 @@
 """The forms in which a table can be had, and which of them a request wants."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Response
 from fastapi.responses import StreamingResponse
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from api.problems import ProblemError, cut
-from api.tabular import Kind, Rows, written
+from api.tabular import Kind, Rows, columns_of, written
+
+T = TypeVar("T", bound=BaseModel)
 
 MEDIA_TYPES = {
     "json": "application/json",
@@ -61,6 +63,19 @@ def chosen(named: str | None, accept: str | None, offered: Iterable[str]) -> str
     if not _quality(MEDIA_TYPES[best], accept):
         raise _unacceptable(f"anything that is `Accept: {cut(accept)}`", formats)
     return best
+
+
+def as_file(
+    form: str, model: type[T], first: tuple[str, ...], lines: Sequence[T], name: str
+) -> Response:
+    """Return lines as a file, some of their fields first."""
+    columns = columns_of(model, dict.fromkeys((*first, *model.model_fields)))
+    return streamed(form, columns, [rows_of(columns, lines)], name)
+
+
+def rows_of(columns: Iterable[str], lines: Sequence[BaseModel]) -> Rows:
+    """Return what lines have in these columns."""
+    return [{name: getattr(line, name) for name in columns} for line in lines]
 
 
 def streamed(form: str, columns: dict[str, Kind], chunks: Iterable[Rows], name: str) -> Response:

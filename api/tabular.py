@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Rows = Sequence[dict[str, Any]]
 
 Kind = Literal["text", "integer", "number", "boolean", "moment", "json"]
-"""What a column holds; an id is text, and a list or mapping is JSON as text."""
+"""What a column holds; an id is text, and what has parts is JSON as text."""
 
 # A spreadsheet takes a text that begins with one of these for a formula and carries it out:
 # https://owasp.org/www-community/attacks/CSV_Injection
@@ -142,6 +142,8 @@ def _kind(annotation: Any) -> Kind:
         (annotation,) = (each for each in get_args(annotation) if each is not type(None))
         return _kind(annotation)
     if get_origin(annotation) in (dict, list):
+        return "json"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "json"
     kinds: dict[Any, Kind] = {
         int: "integer",

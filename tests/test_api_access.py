@@ -238,7 +238,8 @@ def said(answer: Any) -> Any:
     """All of an answer that is not of this very request."""
     headers = {name: value for name, value in answer.headers.items() if name != "x-request-id"}
     body: Any = answer.content
-    if b'"request_id"' in body:
+    one_document = headers.get("content-type") in ("application/json", "application/problem+json")
+    if one_document and b'"request_id"' in body:
         body = json.loads(body)
         for problem in [body, *(item.get("problem") or {} for item in body.get("items", []))]:
             problem.pop("request_id", None)

@@ -12,7 +12,7 @@ import pytest
 from pyarrow import parquet
 from starlette.testclient import TestClient
 
-from api import listing
+from api import audit, listing
 from api.formats import MEDIA_TYPES
 from api.routes import projects
 from carbon.client import Client
@@ -132,6 +132,16 @@ LISTS = {
 }
 """Each with the field that has its lines, and the first columns of a file."""
 
+SET_AND_DONE = {
+    "/v1/grid": ("", 0, ["country_iso_code", "country_name", "region"]),
+    "/v1/prices": ("items", 1, ["project", "valid_from", "price_per_kwh", "currency"]),
+    "/v1/projects/digits/prices": ("items", 3, ["project", "valid_from", "price_per_kwh"]),
+    "/v1/hardware": ("items", 1, ["kind", "name", "embodied_kg"]),
+    "/v1/projects/digits/budgets": ("items", 1, ["project", "name", "quantity"]),
+    "/v1/audit": ("items", 3, ["id", "at", "actor", "action"]),
+}
+"""The same, with how many lines there are between them; of the grid the answer is the lines."""
+
 
 def test_projects_studies_and_their_comparisons_come_in_every_form(api_client: TestClient) -> None:
     for strategy in ("single", "ddp"):
@@ -152,6 +162,60 @@ def test_projects_studies_and_their_comparisons_come_in_every_form(api_client: T
         assert api_client.get(f"{path}?format=xml").status_code == 406
         assert api_client.get(f"{path}?fromat=csv").status_code == 422
     assert {row["on_pareto_front"] for row in as_csv(text)} <= {"true", "false"}
+
+
+def test_what_was_set_and_what_was_done_come_in_every_form(
+    api_client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "_READ_TOGETHER", 2)  # So that the log comes in parts.
+    run = make_report()
+    put(api_client, run)
+    price = {"price_per_kwh": 0.25, "currency": "EUR", "source": "=a contract"}
+    for path, terms in {
+        "/v1/prices/2026-01-01": price,
+        "/v1/projects/digits/prices/2026-02-01": price,
+        "/v1/projects/digits/prices/2026-03-01": price,
+        "/v1/hardware/gpu/Tesla V100": {"embodied_kg": 150.0, "lifetime_h": 35_000},
+        "/v1/projects/digits/budgets/year": {
+            "quantity": "energy_kwh",
+            "limit": 9,
+            "period": "year",
+        },
+    }.items():
+        assert api_client.put(path, json=terms).status_code == 201, path
+    for number in range(3):
+        corrected = {"reason": "r", "pue": 1.5 + number}
+        assert api_client.patch(f"/v1/runs/{run.run_id}", json=corrected).status_code == 200
+    for path, (named, count, columns) in SET_AND_DONE.items():
+        whole = api_client.get(path).json()
+        expected = whole[named] if named else whole
+        assert len(expected) == count or not named, path
+        lines = api_client.get(path, headers={"Accept": "application/x-ndjson"}).text.splitlines()
+        assert [json.loads(line) for line in lines] == expected
+        rows = as_csv(api_client.get(f"{path}?format=csv").text)
+        assert len(rows) == len(expected)
+        assert list(rows[0])[: len(columns)] == columns
+        file = io.BytesIO(api_client.get(f"{path}?format=parquet").content)
+        for row, csv_row, line in zip(
+            parquet.read_table(file).to_pylist(), rows, expected, strict=True
+        ):
+            assert row.keys() == csv_row.keys() == line.keys()
+            for name, value in line.items():
+                if isinstance(value, dict):
+                    assert json.loads(row[name]) == json.loads(csv_row[name]) == value
+                elif value is None:
+                    assert (row[name], csv_row[name]) == (None, "")
+                elif isinstance(value, int | float):
+                    assert float(csv_row[name]) == row[name] == value
+        assert api_client.get(f"{path}?format=xml").status_code == 406
+        assert api_client.get(f"{path}?fromat=csv").status_code == 422
+    assert api_client.get("/v1/prices?format=csv").text.count("'=a contract") == 1
+    cursor = api_client.get("/v1/audit?limit=1").json()["next_cursor"]
+    rest = {"format": "csv", "cursor": cursor}
+    assert len(as_csv(api_client.get("/v1/audit", params=rest).text)) == 2
+    assert len(as_csv(api_client.get("/v1/audit", params=rest | {"limit": "1"}).text)) == 1
+    wrong = api_client.get("/v1/audit?format=csv&cursor=nonsense")
+    assert (wrong.status_code, wrong.headers["content-type"]) == (422, "application/problem+json")
 
 
 def test_a_file_of_projects_holds_more_than_a_page(

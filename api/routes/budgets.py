@@ -11,6 +11,8 @@ from api import budgets
 from api.bodies import TermsBody, described, parsed
 from api.budgets import Row
 from api.db import Database, writing
+from api.etags import as_json
+from api.formats import FORMS, MEDIA_TYPES, Format, as_file, chosen
 from api.no_query import NO_QUERY
 from api.outbound import UrlError, check_url
 from api.prices import DefaultPrice, tariff
@@ -38,17 +40,28 @@ class BudgetQuery(BaseModel, extra="forbid"):
     ] = None
 
 
-@router.get("/{project:project}/budgets")
+class BudgetsQuery(BudgetQuery):
+    """Which of their periods is asked for, and in which form."""
+
+    format: Format = None
+
+
+@router.get("/{project:project}/budgets", response_model=BudgetList, responses=FORMS)
 def list_budgets(
+    request: Request,
     project: ReadableProject,
     database: Database,
     price: DefaultPrice,
-    query: Annotated[BudgetQuery, Query()],
-) -> BudgetList:
+    query: Annotated[BudgetsQuery, Query()],
+) -> Response:
     """List a project's budgets by name, each with how it stands."""
+    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
     with database.begin() as connection:
         rows = budgets.of_project(connection, project)
-        return BudgetList(items=[_standing(connection, row, price, query.on) for row in rows])
+        items = [_standing(connection, row, price, query.on) for row in rows]
+    if form != "json":
+        return as_file(form, Budget, (), items, "budgets")
+    return as_json(BudgetList(items=items).model_dump_json().encode())
 
 
 @router.put(

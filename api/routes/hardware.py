@@ -2,17 +2,20 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from api import hardware
 from api.auth import AdministeringAll, Reading
 from api.bodies import TermsBody, described, parsed
 from api.db import Database, writing
+from api.etags import as_json
+from api.formats import FORMS, MEDIA_TYPES, as_file, chosen
 from api.no_query import NO_QUERY
 from api.problems import ProblemError, cut
+from api.routes.pages import FormQuery
 from carbon.schema import Hardware, HardwareKind, HardwareList, HardwareTerms, Name
 
-router = APIRouter(prefix="/hardware", tags=["hardware"], dependencies=[NO_QUERY])
+router = APIRouter(prefix="/hardware", tags=["hardware"])
 
 HardwareName = Annotated[
     Name,
@@ -20,18 +23,25 @@ HardwareName = Annotated[
 ]
 
 
-@router.get("")
-def list_hardware(access: Reading, database: Database) -> HardwareList:
+@router.get("", response_model=HardwareList, responses=FORMS)
+def list_hardware(
+    request: Request, access: Reading, database: Database, query: Annotated[FormQuery, Query()]
+) -> Response:
     """List the hardware whose embodied emissions are known, by kind and name.
 
     With a key of some projects it is what runs of these used.
     """
+    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
     with database.begin() as connection:
-        return HardwareList(items=hardware.every(connection, access))
+        items = hardware.every(connection, access)
+    if form != "json":
+        return as_file(form, Hardware, ("kind", "name"), items, "hardware")
+    return as_json(HardwareList(items=items).model_dump_json().encode())
 
 
 @router.put(
     "/{kind}/{name:project}",
+    dependencies=[NO_QUERY],
     openapi_extra=described(HardwareTerms),
     responses={201: {"model": Hardware, "description": "Nothing was known of it."}},
 )
@@ -51,7 +61,7 @@ def put_hardware(
     return Hardware(kind=kind, name=name, **terms.model_dump())
 
 
-@router.get("/{kind}/{name:project}")
+@router.get("/{kind}/{name:project}", dependencies=[NO_QUERY])
 def get_hardware(
     access: Reading, kind: HardwareKind, name: HardwareName, database: Database
 ) -> Hardware:
@@ -63,7 +73,7 @@ def get_hardware(
     return found
 
 
-@router.delete("/{kind}/{name:project}", status_code=204)
+@router.delete("/{kind}/{name:project}", status_code=204, dependencies=[NO_QUERY])
 def delete_hardware(
     _: AdministeringAll, kind: HardwareKind, name: HardwareName, database: Database
 ) -> None:

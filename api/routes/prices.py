@@ -1,37 +1,51 @@
 """`/v1/prices` and `/v1/projects/{project}/prices`: what electricity costs from a day on."""
 
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from api import prices
 from api.auth import AdministeringAll, Reading
 from api.bodies import TermsBody, described, parsed
 from api.db import Database, writing
+from api.etags import as_json
+from api.formats import FORMS, MEDIA_TYPES, as_file, chosen
 from api.no_query import NO_QUERY
 from api.prices import FOR_ALL, DefaultPrice
 from api.problems import ProblemError
 from api.routes.days import ValidFrom
+from api.routes.pages import FormQuery
 from api.routes.projects import AdministeredProject, ReadableProject
 from carbon.schema import Price, PriceList, PriceTerms
 
-router = APIRouter(tags=["prices"], dependencies=[NO_QUERY])
+router = APIRouter(tags=["prices"])
 
 _NEW: dict[int | str, dict[str, Any]] = {
     201: {"model": Price, "description": "There was none from this day on."}
 }
 
 
-@router.get("/prices")
-def list_prices(_: Reading, database: Database, price: DefaultPrice) -> PriceList:
+@router.get("/prices", response_model=PriceList, responses=FORMS)
+def list_prices(
+    request: Request,
+    _: Reading,
+    database: Database,
+    price: DefaultPrice,
+    query: Annotated[FormQuery, Query()],
+) -> Response:
     """List the prices for projects without one of their own, the latest first."""
     with database.begin() as connection:
         items = prices.prices(connection, FOR_ALL)
-    return PriceList(items=[*items, price] if price else items)
+    return _listed(request, query, items, price)
 
 
-@router.put("/prices/{valid_from}", openapi_extra=described(PriceTerms), responses=_NEW)
+@router.put(
+    "/prices/{valid_from}",
+    dependencies=[NO_QUERY],
+    openapi_extra=described(PriceTerms),
+    responses=_NEW,
+)
 def put_price(
     response: Response,
     _: AdministeringAll,
@@ -43,30 +57,35 @@ def put_price(
     return _put(response, database, FOR_ALL, valid_from, body)
 
 
-@router.get("/prices/{valid_from}")
+@router.get("/prices/{valid_from}", dependencies=[NO_QUERY])
 def get_price(_: Reading, valid_from: ValidFrom, database: Database) -> Price:
     """Read the price that was set from a day on."""
     return _get(database, FOR_ALL, valid_from)
 
 
-@router.delete("/prices/{valid_from}", status_code=204)
+@router.delete("/prices/{valid_from}", status_code=204, dependencies=[NO_QUERY])
 def delete_price(_: AdministeringAll, valid_from: ValidFrom, database: Database) -> None:
     """Remove the price that was set from a day on."""
     _delete(database, FOR_ALL, valid_from)
 
 
-@router.get("/projects/{project:project}/prices")
+@router.get("/projects/{project:project}/prices", response_model=PriceList, responses=FORMS)
 def list_project_prices(
-    project: ReadableProject, database: Database, price: DefaultPrice
-) -> PriceList:
+    request: Request,
+    project: ReadableProject,
+    database: Database,
+    price: DefaultPrice,
+    query: Annotated[FormQuery, Query()],
+) -> Response:
     """List a project's own prices, the latest first, and then those for all projects."""
     with database.begin() as connection:
         items = prices.prices(connection, project, FOR_ALL)
-    return PriceList(items=[*items, price] if price else items)
+    return _listed(request, query, items, price)
 
 
 @router.put(
     "/projects/{project:project}/prices/{valid_from}",
+    dependencies=[NO_QUERY],
     openapi_extra=described(PriceTerms),
     responses=_NEW,
 )
@@ -81,18 +100,30 @@ def put_project_price(
     return _put(response, database, project, valid_from, body)
 
 
-@router.get("/projects/{project:project}/prices/{valid_from}")
+@router.get("/projects/{project:project}/prices/{valid_from}", dependencies=[NO_QUERY])
 def get_project_price(project: ReadableProject, valid_from: ValidFrom, database: Database) -> Price:
     """Read a project's own price that was set from a day on."""
     return _get(database, project, valid_from)
 
 
-@router.delete("/projects/{project:project}/prices/{valid_from}", status_code=204)
+@router.delete(
+    "/projects/{project:project}/prices/{valid_from}", status_code=204, dependencies=[NO_QUERY]
+)
 def delete_project_price(
     project: AdministeredProject, valid_from: ValidFrom, database: Database
 ) -> None:
     """Remove a project's own price that was set from a day on."""
     _delete(database, project, valid_from)
+
+
+def _listed(
+    request: Request, query: FormQuery, items: list[Price], default: Price | None
+) -> Response:
+    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
+    items = [*items, default] if default else items
+    if form != "json":
+        return as_file(form, Price, ("project", "valid_from"), items, "prices")
+    return as_json(PriceList(items=items).model_dump_json().encode())
 
 
 def _put(

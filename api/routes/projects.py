@@ -1,10 +1,8 @@
 """`/v1/projects`: the projects, and what one of them adds up to."""
 
-from collections.abc import Sequence
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import BaseModel
 from pydantic_core import to_json
 
 from api import cursors, runs, summaries
@@ -12,12 +10,11 @@ from api.auth import Administering, Reading
 from api.cursors import microseconds
 from api.db import Database
 from api.etags import as_json
-from api.formats import FORMS, MEDIA_TYPES, chosen, streamed
+from api.formats import FORMS, MEDIA_TYPES, as_file, chosen
 from api.prices import DefaultPrice
 from api.problems import ProblemError, cut
 from api.routes.pages import PAGE_LENGTH, FormQuery, LinesQuery
 from api.routes.summaries import GroupQuery, grouped
-from api.tabular import columns_of
 from carbon.analysis.tradeoff import scaling, tradeoff
 from carbon.schema import (
     GroupPage,
@@ -33,7 +30,6 @@ from carbon.schema import (
     TradeoffPoint,
 )
 
-T = TypeVar("T", bound=BaseModel)
 L = TypeVar("L", bound=Totals)
 
 router = APIRouter(prefix="/projects", tags=["projects"])
@@ -75,7 +71,7 @@ def list_projects(
         lines = summaries.projects(connection, access)
     items, next_cursor = _part(lines, "project", query, form, ["projects", access.among([])])
     if form != "json":
-        return _file(form, ProjectTotals, ("project",), items, "projects")
+        return as_file(form, ProjectTotals, ("project",), items, "projects")
     return as_json(to_json(ProjectPage(items=items, next_cursor=next_cursor)))
 
 
@@ -97,7 +93,7 @@ def list_studies(
         lines = summaries.studies(connection, project)
     items, next_cursor = _part(lines, "study", query, form, ["studies", project])
     if form != "json":
-        return _file(form, StudyTotals, ("project", "study"), items, "studies")
+        return as_file(form, StudyTotals, ("project", "study"), items, "studies")
     return as_json(to_json(StudyPage(items=items, next_cursor=next_cursor)))
 
 
@@ -129,7 +125,7 @@ def study_scaling(
             )
     found = scaling(project, study, compared)
     if form != "json":
-        return _file(form, TradeoffPoint, (), found.points, "scaling")
+        return as_file(form, TradeoffPoint, (), found.points, "scaling")
     return as_json(found.model_dump_json().encode())
 
 
@@ -173,17 +169,8 @@ def project_tradeoff(
         compared = runs.comparable(connection, project)
     found = tradeoff(project, compared)
     if form != "json":
-        return _file(form, TradeoffPoint, (), found.points, "tradeoff")
+        return as_file(form, TradeoffPoint, (), found.points, "tradeoff")
     return as_json(found.model_dump_json().encode())
-
-
-def _file(
-    form: str, model: type[T], first: tuple[str, ...], lines: Sequence[T], name: str
-) -> Response:
-    """Return lines as a file, some of their fields first."""
-    names = dict.fromkeys((*first, *model.model_fields))
-    rows = [{field: getattr(line, field) for field in names} for line in lines]
-    return streamed(form, columns_of(model, names), [rows], name)
 
 
 def _part(
