@@ -11,7 +11,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from carbon.client import Client
-from carbon.schema import BudgetTerms, PriceTerms, Totals
+from carbon.schema import BudgetTerms, PriceTerms, RunReport, Totals
+from carbon.units import emissions_kg
+from tests.factories import make_report
 from tests.fixtures.api import LiveApi, serving
 from tests.fixtures.browser import Watch, open_page, settled, showing
 from tests.reports import ODD_NAME, ODD_RUN, START, other_projects, recorded_run, scaling_study
@@ -36,9 +38,9 @@ class Ledger:
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
-    """The dashboard on a ledger of five projects, for all tests that only look."""
+    """The dashboard on a ledger of six projects, for all tests that only look."""
     with serving(tmp_path_factory.mktemp("ledger")) as api, Client(api.settings) as client:
-        for report in (*scaling_study(), *other_projects(MANY), recorded_run()):
+        for report in (*scaling_study(), *other_projects(MANY), recorded_run(), *contracted()):
             client.put_run(report)
         days = {"period": "dates", "from_day": START.date(), "until_day": START.date() + DAY}
         for project, name, limit in (("scaling", "a-month", 0.5), (ODD_NAME, "b" * 100, 1e6)):
@@ -48,6 +50,21 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
         client.accounting.put_price(START.date(), price, "scaling")
         with showing(api.url) as url:
             yield Ledger(url, client)
+
+
+def contracted() -> list[RunReport]:
+    """Two runs at one place, of which one knows what its electricity was bought as."""
+    other = make_report(project="contracted", started_at=START, gpu_energy_kwh=1.0)
+    energy_kwh = other.energy_kwh or 0.0
+    bought = make_report(
+        project="contracted",
+        started_at=START,
+        gpu_energy_kwh=1.0,
+        market_intensity_g_per_kwh=25.0,
+        market_source="a wind park",
+        market_emissions_kg=emissions_kg(energy_kwh, other.pue, 25.0),
+    )
+    return [bought, other]
 
 
 def figure(page: Page, key: str) -> str:
@@ -88,7 +105,7 @@ def test_the_overview_shows_what_the_api_says(ledger: Ledger, page: Page) -> Non
     check_totals(page, summary)
     shown = page.locator("[data-table=projects] tbody tr")
     projects = ledger.client.projects()
-    assert shown.count() == len(projects) == 5
+    assert shown.count() == len(projects) == 6
     for row, project in zip(shown.all(), projects, strict=True):
         expect(row).to_contain_text(project.project)
         expect(row).to_contain_text(wording.energy(project.energy_kwh))
@@ -169,6 +186,28 @@ def test_a_run_shows_its_bands_and_the_part_above_idle(ledger: Ledger, page: Pag
     open_page(page, ledger.view(project="scaling", run=str(other.run_id)))
     expect(page.locator(".st-key-run-facts")).to_contain_text("run carbon baseline there")
     expect(page.locator("[data-figure=run-energy]")).not_to_contain_text("above idle")
+
+
+def test_market_based_figures_stand_beside_the_others(ledger: Ledger, page: Page) -> None:
+    """Of the runs that say what their electricity was bought as; the others say nothing of it."""
+    total = ledger.client.summary("contracted")
+    runs = ledger.client.runs(project="contracted").items
+    (bought,) = (run for run in runs if run.market_emissions_kg is not None)
+    (other,) = (run for run in runs if run.market_emissions_kg is None)
+    open_page(page, ledger.view(project="contracted", run=str(bought.run_id)))
+    market = f"{wording.mass(bought.market_emissions_kg)} market-based"
+    expect(page.locator(".st-key-totals [data-figure=emissions]")).to_contain_text(
+        f"{market}; of 1 of 2 runs"
+    )
+    details = page.locator(".st-key-run-details [data-figure=run-emissions]")
+    at = f"{wording.intensity(bought.market_intensity_g_per_kwh)} (a wind park)"
+    expect(details).to_contain_text(f"{market}, at {at}")
+    assert float(figure(page, "run-emissions")) == bought.emissions_kg != bought.market_emissions_kg
+    expect(page.locator(".st-key-run-facts")).to_contain_text(f"Market-based intensity{at}")
+    assert total.market_emissions_kg == bought.market_emissions_kg
+    open_page(page, ledger.view(project="contracted", run=str(other.run_id)))
+    expect(details).not_to_contain_text("market-based")
+    expect(page.locator(".st-key-run-facts")).not_to_contain_text("Market-based")
 
 
 def test_a_total_of_runs_that_all_know_it_shows_the_part_above_idle(

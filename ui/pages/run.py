@@ -244,6 +244,11 @@ def _about(run: RunReport) -> list[tuple[str, str]]:
             if run.intensity_g_per_kwh is not None
             else "unknown",
         ),
+        *(
+            [("Market-based intensity", totals.market_intensity(run))]
+            if run.market_intensity_g_per_kwh is not None
+            else []
+        ),
         ("PUE", wording.number(run.pue)),
         ("Energy above idle", _idle_fact(run)),
         ("Git commit", run.git_commit or "unknown"),

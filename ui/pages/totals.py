@@ -42,6 +42,7 @@ def total_figures(totals: Summary) -> list[Figure]:
                 if totals.energy_kwh is not None
                 else "unknown, as no energy was measured",
                 *_missing(totals.runs, totals.runs_without_emissions),
+                *_market_of_all(totals),
             ],
         ),
         Figure(
@@ -104,9 +105,10 @@ def run_figures(run: RunFields, prefix: str) -> list[Figure]:
                 *_emissions_band(run.emissions_kg, run.energy_uncertainty),
                 f"at {intensity}, PUE {wording.number(run.pue)}",
                 wording.source(run.intensity_source, run.intensity_year),
+                *_market(run),
             ]
             if run.emissions_kg is not None
-            else [_why_no_emissions(run)],
+            else [_why_no_emissions(run), *_market(run)],
         ),
         Figure(
             f"{prefix}-duration",
@@ -224,6 +226,27 @@ def _costs(summary: Summary) -> list[str]:
     return notes
 
 
+def _market_of_all(totals: Totals) -> list[str]:
+    if totals.market_emissions_kg is None:
+        return []
+    note = f"{wording.mass(totals.market_emissions_kg)} market-based"
+    if without := totals.runs_without_market_emissions:
+        note += f"; of {totals.runs - without:,} of {wording.count(totals.runs, 'run')}"
+    return [note]
+
+
+def _market(run: RunFields) -> list[str]:
+    if run.market_emissions_kg is None:
+        return []
+    return [f"{wording.mass(run.market_emissions_kg)} market-based, at {market_intensity(run)}"]
+
+
+def market_intensity(run: RunFields) -> str:
+    """Write the intensity of what a run's electricity was bought as, and who says so."""
+    source = "" if run.market_source is None else f" ({run.market_source})"
+    return f"{wording.intensity(run.market_intensity_g_per_kwh)}{source}"
+
+
 def _so_far(run: RunFields) -> list[str]:
     return ["so far: the run goes on"] if run.status == "running" else []
 
@@ -279,6 +302,8 @@ def explain() -> None:
                         "CO₂-equivalent",
                         "Energy × PUE × the grid's carbon intensity where the run was (location-"
                         "based scope 2). The source and year of each intensity stand beside it. "
+                        "A market-based figure, of what the electricity was bought as, stands "
+                        "below where one is known. "
                         "Where a run was is never guessed: unknown stays unknown.",
                     ),
                     (
