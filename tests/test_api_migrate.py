@@ -28,7 +28,12 @@ PATH = f"/v1/runs/{REPORT.run_id}"
 BODY = REPORT.model_dump_json()
 
 # What earlier versions did not have yet, the last of them first.
+AT_0008 = (
+    "UPDATE alembic_version SET version_num = '0008'",
+    "ALTER TABLE runs DROP COLUMN resumed_from",
+)
 AT_0007 = (
+    *AT_0008,
     "UPDATE alembic_version SET version_num = '0007'",
     *(f"DROP TABLE {name}" for name in ("month_versions", "months_made", "month_sums")),
 )
@@ -91,7 +96,7 @@ WITHOUT_SHARES = (
 WITHOUT_SERIES = (*WITHOUT_SHARES, "DROP TABLE series")
 WITHOUT_IDLE = (*WITHOUT_SERIES, "ALTER TABLE runs DROP COLUMN idle_energy_kwh")
 EARLIER = [
-    *(AT_0007, AT_0006, AT_0003, AT_0001, UNSTAMPED),
+    *(AT_0008, AT_0007, AT_0006, AT_0003, AT_0001, UNSTAMPED),
     *(WITHOUT_SHARES, WITHOUT_SERIES, WITHOUT_IDLE),
 ]
 
@@ -216,8 +221,9 @@ def test_an_earlier_ledger_is_refused_until_it_is_upgraded_and_keeps_its_runs(
         "0006  Prices, budgets, crossings and hardware.",
         "0007  Sums by status, node and GPU model.",
         "0008  Sums of months over all projects.",
+        "0009  Runs that go on from a checkpoint of another run.",
     ]
-    before = {AT_0001: 1, AT_0003: 3, AT_0006: 6, AT_0007: 7}.get(tuple(statements), 0)
+    before = {AT_0001: 1, AT_0003: 3, AT_0006: 6, AT_0007: 7, AT_0008: 8}.get(tuple(statements), 0)
     summed = f"months summed up for whoever asks first: 1, by {len(months.KINDS)} groupings"
     assert steps == [*done[before:], summed]
     engine = engine_of(url)
