@@ -37,7 +37,7 @@ class Scale:
 SCALES: dict[Size, Scale] = {
     "small": Scale("digits-cnn", width=80, copies=1),
     "medium": Scale("digits-cnn-160", width=160, copies=3),
-    "large": Scale("digits-cnn-320", width=320, copies=len(MOVES)),
+    "large": Scale("digits-cnn-512", width=512, copies=len(MOVES)),
 }
 
 

@@ -109,7 +109,8 @@ class VisionTransformer(nn.Module):
         n_patches = (scale.side // scale.patch) ** 2  # P
         self.patches = nn.Conv2d(3, scale.width, kernel_size=scale.patch, stride=scale.patch)
         self.class_token = nn.Parameter(torch.zeros(1, 1, scale.width))
-        self.positions = nn.Parameter(0.02 * torch.randn(1, n_patches + 1, scale.width))
+        self.positions = nn.Parameter(torch.empty(1, n_patches + 1, scale.width))
+        nn.init.normal_(self.positions, std=0.02)
         self.blocks = nn.ModuleList(
             Block(scale.width, scale.heads, causal=False) for _ in range(scale.depth)
         )
