@@ -47,6 +47,8 @@ class Digits:
     There are no more images than these. A larger size has a wider network, and an epoch of it has
     copies of the same training images, moved by a pixel; so has weak scaling, which from the tenth
     copy on repeats them.
+
+    An epoch's steps take 2, 18 and 570 s of CPU time; `Size` says how it was measured.
     """
 
     name = "digits"

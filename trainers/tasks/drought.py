@@ -71,6 +71,8 @@ class Drought:
 
     They are counted in standard deviations of the catchment's own training years, as drought
     indices are. The test is on two later years of the same catchments.
+
+    An epoch's steps take 0.4, 10 and 400 s of CPU time; `Size` says how it was measured.
     """
 
     name = "drought"

@@ -58,7 +58,10 @@ SHA256: dict[Size, str] = {
 
 
 class Emulator:
-    """Tell the state four steps later, of 0.05 each, from the state now."""
+    """Tell the state four steps later, of 0.05 each, from the state now.
+
+    An epoch's steps take 0.1, 6 and 660 s of CPU time; `Size` says how it was measured.
+    """
 
     name = "emulator"
     metric = "rmse"
