@@ -20,6 +20,7 @@ from carbon.ledger_commands import (
     keys_app,
     require_server,
 )
+from carbon.schema.fields import MAX_WORLD_SIZE
 from carbon.settings import DEFAULT_PORT, DEFAULT_UI_PORT, MOST_WORKERS, Settings, load
 
 START_WAIT_S = 60.0
@@ -105,6 +106,10 @@ def run_command(
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="What it is configured with; repeatable."),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=MAX_WORLD_SIZE, help="How many it trains with."),
+    ] = None,
 ) -> None:
     """Measure any command as one run, together with every carbon.track inside of it.
 
@@ -125,7 +130,7 @@ def run_command(
         )
     except UsageError as error:
         raise typer.BadParameter(str(error)) from error
-    launch.run(command, spec, load())
+    launch.run(command, spec, load(), workers)
 
 
 @app.command()

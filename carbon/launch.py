@@ -46,8 +46,16 @@ _OF_TERMINAL = {signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGHUP}
 _INTERRUPTING = {signal.SIGINT, signal.SIGTERM}
 
 
-def run(command: Sequence[str], spec: RunSpec, settings: Settings) -> NoReturn:
+def run(
+    command: Sequence[str], spec: RunSpec, settings: Settings, workers: int | None = None
+) -> NoReturn:
     """Run `command` to its end as a run of its own, and end as it did: same exit code or signal.
+
+    Args:
+        command: its words.
+        spec: what is said of the run.
+        settings: those of this process.
+        workers: how many there are; None is as many as are tracked inside.
 
     Raises:
         CommandError: it cannot be started; nothing is recorded then.
@@ -76,6 +84,7 @@ def run(command: Sequence[str], spec: RunSpec, settings: Settings) -> NoReturn:
         attempt=place.attempt,
         began_s=began_s,
         is_launcher=True,
+        workers=workers,
     )
     recorder = Recorder(
         started, began_s, settings, place, machine_sources(settings), held_back=held_back

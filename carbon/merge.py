@@ -83,7 +83,7 @@ def merge(parts: Sequence[Part], seq: int = 0, series: Sequence[PartSeries] = ()
             "started_at": started_at,
             "ended_at": None if status == "running" else ended_at,
             "duration_s": (ended_at - started_at).total_seconds(),
-            "world_size": max(p.started.world_size for p in current),
+            "world_size": _workers(current, launchers),
             "n_nodes": max(p.started.n_nodes for p in current),
             "attempts": last_attempt + 1,
             "emissions_kg": units.known_emissions_kg(
@@ -97,6 +97,12 @@ def merge(parts: Sequence[Part], seq: int = 0, series: Sequence[PartSeries] = ()
             "epochs": _epochs(ranks, launchers),
         }
     )
+
+
+def _workers(current: Sequence[Part], launchers: Sequence[Part]) -> int:
+    """Return how many workers the run has: as a command line says, else as those inside know."""
+    said = [p.started.workers for p in launchers if p.started.workers is not None]
+    return said[0] if said else max(p.started.world_size for p in current)
 
 
 def _node_key(part: Part) -> tuple[int, str]:

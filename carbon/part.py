@@ -33,6 +33,8 @@ class Started:
     """When the part began, on the host's monotonic clock, which all its processes share."""
     is_launcher: bool = False
     """Whether this is `carbon run`, which measures for the processes that it started."""
+    workers: int | None = None
+    """How many workers its command line says there are, which nothing inside need tell of."""
 
     @property
     def part_name(self) -> str:

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from carbon import enclosing_run
+from carbon.schema.fields import MAX_WORLD_SIZE
 
 _ALONE = "alone"
 _TASKS = re.compile(r"([0-9]{1,9})(?:\(x([0-9]{1,9})\))?")
@@ -95,9 +96,6 @@ class _Launcher:
     needs: tuple[str, ...] = ()
     tasks_per_node: tuple[str, str] | None = None
 
-
-_MAX_WORLD_SIZE = 10_000_000
-"""What a report can hold; a number above it is garbage."""
 
 # The first whose `rank`, `world_size` and `needs` are all set speaks for the process.
 _LAUNCHERS = (
@@ -245,8 +243,9 @@ def _number(environ: Mapping[str, str], name: str | None) -> int | None:
 
 def _world_size(environ: Mapping[str, str], launcher: _Launcher, rank: int | None) -> int | None:
     for name in launcher.world_size:
+        # What no report can hold is garbage.
         size = _number(environ, name)
-        if rank is not None and size is not None and rank < size <= _MAX_WORLD_SIZE:
+        if rank is not None and size is not None and rank < size <= MAX_WORLD_SIZE:
             return size
     return None
 

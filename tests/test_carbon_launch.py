@@ -157,6 +157,9 @@ def test_what_cannot_be_started_leaves_nothing_behind(
         (["--project", "p", "--config", "x", "--", "true"], "--config"),
         (["--project", "p", "--strategy", "best", "--", "true"], "--strategy"),
         (["--project", "p", "--stragety", "ddp", "--", "true"], "--stragety"),
+        (["--project", "p", "--workers", "0", "--", "true"], "--workers"),
+        (["--project", "p", "--workers", "10000001", "--", "true"], "--workers"),
+        (["--project", "p", "--workers", "two", "--", "true"], "--workers"),
     ],
 )
 def test_a_wrong_call_names_what_is_wrong(
@@ -185,6 +188,24 @@ def test_what_is_said_on_the_command_line_is_in_the_report(
     assert (report.strategy, report.study, report.name) == ("ddp", "s", "n")
     assert report.tags == {"a": "b=c", "d": ""}
     assert report.config == {"lr": 1e-3, "amp": True, "model": "[1]"}
+
+
+TWO_RANKS = """
+import os, carbon
+for rank in "01":
+    os.environ |= {"RANK": rank, "WORLD_SIZE": "2", "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": "2"}
+    with carbon.track("p"):
+        pass
+"""
+
+
+@pytest.mark.parametrize(("said", "workers"), [([], 2), (["--workers", "5"], 5)])
+def test_the_workers_are_those_said_or_else_those_seen(
+    said: list[str], workers: int, settings: Settings, tracked_env: Env
+) -> None:
+    done = carbon_run(*said, "--", sys.executable, "-c", TWO_RANKS, env=tracked_env)
+    assert done.returncode == 0
+    assert the_report(settings).world_size == workers
 
 
 COUNTING = """
