@@ -161,6 +161,16 @@ class Neighbours:
             self._lock = None
 
 
+def runs_here(spool: Spool) -> set[str]:
+    """Return the ids of the runs that are tracked on this host now."""
+    folder = spool.directory / "sharing" / topology.hostname()
+    try:
+        held = [path.stem for path in folder.glob("*.lock") if is_held(path)]
+    except OSError:
+        return set()
+    return {name.rsplit("-", 2)[0] for name in held}
+
+
 def _read(path: Path) -> Card | None:
     try:
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -251,10 +251,12 @@ class Spool:
                 if not path.stem.endswith("-launcher")
             )
 
-    def report(self, run_id: UUID) -> RunReport | None:
+    def report(
+        self, run_id: UUID, state: Literal["runs", "delivered", "rejected"] = "runs"
+    ) -> RunReport | None:
         """Read the report written last, or None where there is none that can be read."""
         try:
-            text = (self._folder("runs", run_id) / "report.json").read_text(encoding="utf-8")
+            text = (self._folder(state, run_id) / "report.json").read_text(encoding="utf-8")
             return RunReport.model_validate_json(text)
         except (OSError, ValidationError):
             return None  # It is made of the parts, so it can be made again.

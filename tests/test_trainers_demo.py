@@ -9,7 +9,7 @@ from rich.console import Console
 
 from carbon import settings
 from trainers import train
-from trainers.demo import CONFIGURATIONS, environment, free_port
+from trainers.demo import CONFIGURATIONS, environment, free_port, training_command
 
 QUIET = Console(quiet=True)
 
@@ -77,8 +77,8 @@ def test_what_the_user_has_set_in_the_project_stays(tmp_path: Path) -> None:
 def test_the_configurations_differ_in_nothing_but_strategy_and_workers() -> None:
     options = []
     for configuration in CONFIGURATIONS:
-        command = configuration.command("s")
-        arguments = command[command.index("trainers.train") + 1 :]
+        words = training_command(configuration, "s")
+        arguments = words[words.index("trainers.train") + 1 :]
         options.append(vars(train.parse(arguments)) | {"strategy": None, "name": None})
     assert options[0]["study"] == "s"
     assert options[0] == options[1] == options[2]

@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -24,9 +23,11 @@ from rich.console import Console
 from rich.text import Text
 
 from carbon import settings
+from carbon.children import Child
 from carbon.client import Client
 from carbon.errors import CarbonError
-from trainers.children import Child
+from carbon.study import commands
+from carbon.study.plan import Configuration
 from trainers.results import (
     explain_energy,
     explain_speedup,
@@ -46,37 +47,20 @@ DELIVERY_TIMEOUT_S = 20.0
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@dataclass(frozen=True)
-class Configuration:
-    """A strategy on a number of workers."""
-
-    strategy: str
-    workers: int
-
-    def __str__(self) -> str:
-        return f"{self.strategy} x{self.workers}"
-
-    def command(self, study: str) -> list[str]:
-        """Return the command line that trains it, under torchrun unless it is `single`."""
-        launcher = ["-m", "torch.distributed.run", "--standalone"]
-        launcher.append(f"--nproc-per-node={self.workers}")
-        options = {
-            "--task": "digits",
-            "--strategy": self.strategy,
-            "--epochs": str(EPOCHS),
-            "--project": PROJECT,
-            "--study": study,
-            "--name": str(self),
-        }
-        return [
-            sys.executable,
-            *([] if self.strategy == "single" else launcher),
-            *("-m", "trainers.train"),
-            *(word for option in options.items() for word in option),
-        ]
-
-
 CONFIGURATIONS = (Configuration("single", 1), Configuration("ddp", 1), Configuration("ddp", 2))
+
+
+def training_command(configuration: Configuration, study: str) -> list[str]:
+    """Return the command line that trains a configuration."""
+    options = {
+        "--task": "digits",
+        "--epochs": str(EPOCHS),
+        "--project": PROJECT,
+        "--study": study,
+        "--name": str(configuration),
+    }
+    words = [word for option in options.items() for word in option]
+    return commands.training(configuration.strategy, configuration.workers, words)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -189,7 +173,7 @@ def train(
     Raises:
         ChildError: the training failed.
     """
-    command = configuration.command(study)
+    command = training_command(configuration, study)
     log = logs / f"{configuration.strategy}-{configuration.workers}.log"
     started_s = time.monotonic()
     with (

@@ -59,13 +59,17 @@ class Child:
             self._signal(signal.SIGKILL)
             self._process.wait()
 
+    def exit_code(self) -> int | None:
+        """Return the exit code, minus the number for a signal; None while it is running."""
+        return self._process.poll()
+
     def is_running(self) -> bool:
         """Tell whether the command is still running.
 
         Raises:
             ChildError: it has failed.
         """
-        code = self._process.poll()
+        code = self.exit_code()
         if code:
             how = f"exit code {code}" if code > 0 else signal.Signals(-code).name
             raise ChildError(f"{self.name} ended with {how}; the end of {self.log}:\n{self.tail()}")

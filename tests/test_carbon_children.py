@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from carbon.children import Child, ChildError
 from tests.fixtures.tracking import wait_until
-from trainers.children import Child, ChildError
 
 SLEEPS = "import time; time.sleep(600)"
 
