@@ -116,7 +116,7 @@ def run_study(
             is_task = document.get("task") is not None
             document["arguments" if is_task else "command"] = behind
         spec = make_spec(document, "the study" if file is None else str(file))
-        path = folder or FOLDERS / spec.name
+        path = (folder or FOLDERS / spec.name).absolute()
         wishes = Wishes(retry_failed=retry_failed, stop_on_failure=stop_on_failure)
         if dry_run:
             for line in runner.dry_run(spec, path, load(), wishes):
@@ -125,7 +125,7 @@ def run_study(
         from rich.console import Console
 
         console = Console(highlight=False)
-        raise typer.Exit(runner.run(spec, path.absolute(), load(), wishes, console))
+        raise typer.Exit(runner.run(spec, path, load(), wishes, console))
     except UsageError as error:
         for line in str(error).splitlines():
             typer.echo(f"carbon study: {line}", err=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from carbon import units
-from carbon.neighbours import KEPT_S, Neighbours
+from carbon.neighbours import KEPT_S, Neighbours, runs_here
 from carbon.run_id import new_run_id
 from carbon.schema import RunReport
 from carbon.settings import Settings
@@ -40,6 +40,15 @@ def neighbours(tmp_path: Path, now_s: float = 1.0) -> Neighbours:
     entered = Neighbours(new_run_id(), Spool(tmp_path), now_s)
     entered.enter(now_s)
     return entered
+
+
+def test_the_runs_of_a_host_are_those_that_are_there(tmp_path: Path) -> None:
+    assert runs_here(Spool(tmp_path)) == set()
+    one, other = neighbours(tmp_path), neighbours(tmp_path)
+    assert runs_here(Spool(tmp_path)) == {one.card.run_id, other.card.run_id}
+    one.close()
+    assert runs_here(Spool(tmp_path)) == {other.card.run_id}
+    other.close()
 
 
 def test_processes_see_one_another_until_long_after_they_left(tmp_path: Path) -> None:

@@ -28,9 +28,19 @@ def script(
         variables: what is set beside the variables of whoever submits it.
     """
     exported = {**variables, run_id.VARIABLE: the_run}
+    asked = _asked(spec, run)
+    if (cpus := asked["cpus-per-task"]) is not None:
+        exported["SRUN_CPUS_PER_TASK"] = str(cpus)  # srun does not inherit it since Slurm 22.05.
+    named = {"job-name": job_name(spec, run, the_run), "output": log}
     lines = [
         "#!/bin/bash",
-        *(f"#SBATCH {option}" for option in _options(spec, run, the_run, log)),
+        *(
+            f"#SBATCH --{option}={shlex.quote(str(value))}"
+            for option, value in {**named, **asked}.items()
+            if value is not None
+        ),
+        *(["#SBATCH --exclusive"] if spec.slurm.exclusive else []),
+        *(f"#SBATCH {option}" for option in spec.slurm.options),
         *(f"export {name}={shlex.quote(value)}" for name, value in exported.items()),
         *spec.slurm.setup,
         _command(spec, run),
@@ -43,13 +53,12 @@ def job_name(spec: StudySpec, run: PlannedRun, the_run: str) -> str:
     return f"{spec.name}-{run.key}-{the_run}".replace(" ", "_")
 
 
-def _options(spec: StudySpec, run: PlannedRun, the_run: str, log: Path) -> list[str]:
+def _asked(spec: StudySpec, run: PlannedRun) -> dict[str, str | int | None]:
+    """Return what the job asks for; None is the cluster's default."""
     slurm, workers = spec.slurm, run.configuration.workers
     nodes = slurm.nodes(workers)
     on_a_node = workers // nodes
-    asked = {
-        "job-name": job_name(spec, run, the_run),
-        "output": str(log),
+    return {
         "nodes": nodes,
         # One launcher on each node, which starts the workers there.
         "ntasks-per-node": 1,
@@ -59,10 +68,6 @@ def _options(spec: StudySpec, run: PlannedRun, the_run: str, log: Path) -> list[
         "account": slurm.account,
         "time": slurm.time,
     }
-    options = [
-        f"--{key}={shlex.quote(str(value))}" for key, value in asked.items() if value is not None
-    ]
-    return [*options, *(["--exclusive"] if slurm.exclusive else []), *slurm.options]
 
 
 def _command(spec: StudySpec, run: PlannedRun) -> str:

@@ -101,8 +101,8 @@ class StudySpec(_Section):
     @field_validator("name")
     @classmethod
     def _fits_a_folder(cls, name: str) -> str:
-        if "/" in name or name.startswith("."):
-            raise ValueError("a folder is named by it: no slash, and no dot at its beginning")
+        if "/" in name or name.startswith((".", "-")) or not name.isprintable():
+            raise ValueError("a folder is named by it: no slash, and no dot or dash at its front")
         return name
 
     @field_validator("strategies", "workers")
