@@ -16,6 +16,7 @@ pytest_plugins = [
     "tests.fixtures.nvml",
     "tests.fixtures.tracking",
     "tests.fixtures.browser",
+    "tests.fixtures.slurm",
 ]
 
 

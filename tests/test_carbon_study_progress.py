@@ -6,7 +6,6 @@ import pytest
 from rich.console import Console
 
 from carbon.run_id import new_run_id
-from carbon.study import progress
 from carbon.study.folder import Attempt, History
 from carbon.study.plan import Configuration, PlannedRun
 from carbon.study.progress import Progress, about
@@ -57,7 +56,7 @@ def test_the_run_that_goes_on_counts_for_what_is_left_of_it(
     told = history((RUNS[0], "completed", 10.0))
     bar = shown(told)
     now_s = 1000.0
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now_s)
+    monkeypatch.setattr("carbon.study.progress.time.monotonic", lambda: now_s)
     bar.began(RUNS[1])
     now_s += 4
     assert bar.time_left_s() == pytest.approx(5 * 10 - 4)

@@ -103,9 +103,9 @@ def test_a_study_from_its_first_run_to_its_table(
         ["ddp-x1-r1", "ddp-x2-r1", "ddp-x1-r2", "ddp-x2-r2"], "completed"
     )
     assert statuses(folder)["ddp-x1-r1"] == ["completed"], "what was done is not repeated"
-    (row_1, row_2) = (line.split() for line in mended.stdout.splitlines() if "of 2" in line)
-    assert row_1[:5] == ["ddp", "1", "2", "of", "2"]
-    assert row_2[:5] == ["ddp", "2", "2", "of", "2"]
+    (row_1, row_2) = (line.split() for line in mended.stdout.splitlines() if " 2/2 " in line)
+    assert row_1[:4] == ["ddp", "1", "2/2", "0"]
+    assert row_2[:4] == ["ddp", "2", "2/2", "0"]
 
     nothing = study(*more, *command, env=env, cwd=tmp_path)
     assert (nothing.returncode, "begins" in nothing.stdout) == (0, False)

@@ -69,6 +69,8 @@ def tracked(spec: StudySpec, run: PlannedRun) -> list[str]:
     strategy, workers = run.configuration.strategy, str(run.configuration.workers)
     said = ["--project", spec.project, "--study", spec.name, "--name", run.name]
     said += ["--strategy", strategy, "--workers", workers, "--config", f"workers={workers}"]
+    if spec.scaling == "weak":
+        said += ["--config", "scaling=weak"]
     values = {
         "{workers}": workers,
         "{strategy}": strategy,

@@ -61,14 +61,17 @@ def table(
     history: History,
     reports: dict[UUID, RunReport],
 ) -> "Table":
-    """Return a line for each configuration: its repeats, and what they took and drew."""
+    """Return a line for each configuration: its repeats, and what a run took and drew on average.
+
+    A spread is one standard deviation over the repeats.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     shown = Table(title=Text(f"study {spec.name}, project {spec.project}"), box=box.SIMPLE_HEAD)
     shown.add_column("strategy", no_wrap=True)
-    for heading in ("workers", "done", "failed", "run\ns", "epoch\ns", "energy of a run\nkWh"):
+    for heading in ("workers", "done", "failed", "run\ns", "epoch\ns", "energy\nkWh"):
         shown.add_column(heading, justify="right", no_wrap=True)
     points = {
         Configuration(point.strategy, point.workers): point
@@ -86,7 +89,7 @@ def table(
         shown.add_row(
             each.strategy,
             str(each.workers),
-            f"{statuses.count('completed')} of {len(runs)}",
+            f"{statuses.count('completed')}/{len(runs)}",
             str(statuses.count("failed")),
             _spread(history.completed_s(each)),
             _epoch(points.get(each)),

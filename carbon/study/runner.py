@@ -82,11 +82,9 @@ def run(spec: StudySpec, path: Path, settings: Settings, wishes: Wishes, console
         show(spec, folder.history, settings, console)
         failed = [run for run in folder.history.planned if folder.history.status(run) == "failed"]
     if failed:
-        hint = "--retry-failed makes them again"
-        console.print(
-            Text(f"carbon study: {len(failed)} runs failed, see {path / 'logs'}; {hint}"),
-            soft_wrap=True,
-        )
+        many = f"{len(failed)} runs" if len(failed) > 1 else "a run"
+        hint = f"see {path / 'logs'}; --retry-failed tries again"
+        console.print(Text(f"carbon study: {many} failed, {hint}"), soft_wrap=True)
     return 1 if failed else 0
 
 
