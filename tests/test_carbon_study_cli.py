@@ -1,7 +1,9 @@
 """`carbon study run` as it is called, rightly and wrongly; nothing is started here."""
 
 import shlex
+import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -162,3 +164,18 @@ def test_a_ray_cluster_is_the_one_at_its_address(monkeypatch: pytest.MonkeyPatch
         runner.check(spec)
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
     runner.check(spec)
+
+
+@pytest.mark.parametrize("is_ignored", [True, False])
+def test_a_terminal_that_is_closed_ends_a_study_but_under_nohup(is_ignored: bool) -> None:
+    def left(*_: object) -> None:
+        raise AssertionError("not within the block")
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if is_ignored else left)
+    try:
+        expected = nullcontext() if is_ignored else pytest.raises(KeyboardInterrupt)
+        with expected, runner._interruptible():
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == (signal.SIG_IGN if is_ignored else left)
+    finally:
+        signal.signal(signal.SIGHUP, before)

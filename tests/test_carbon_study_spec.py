@@ -48,6 +48,7 @@ def test_the_project_is_the_task_unless_told(fields: dict[str, Any], project: st
         ({"seed": -1}, "seed is -1"),
         ({"sedd": 1}, "sedd: there is no such field"),
         ({"slurm": {"nodes": 1}}, "slurm.nodes: there is no such field"),
+        ({"slurm": {"time": 5400}}, "slurm.time is 5400: put it in quotes"),
         ({"slurm": {"options": ["a100"]}}, "'a100' is no option of sbatch"),
         ({"slurm": {"account": "a\n#SBATCH -n 9"}}, "slurm.account is"),
         ({"command": None}, "give either a task or a command"),

@@ -18,11 +18,7 @@ _WORDS = {"completed": "completed", "failed": "FAILED", "interrupted": "interrup
 
 
 class Progress:
-    """Shows a study's runs as they begin and end, and how long those that remain will take.
-
-    Attributes:
-        failed: how many of the runs that were shown to end have failed.
-    """
+    """Shows a study's runs as they begin and end, and how long those that remain will take."""
 
     def __init__(self, console: Console, history: History, *, are_together: bool = False) -> None:
         """Show nothing before the block is entered.
@@ -33,7 +29,6 @@ class Progress:
             are_together: whether runs are made at the same time: then nothing is known of how long
                 all of them take.
         """
-        self.failed = 0
         self._console = console
         self._history = history
         self._are_together = are_together
@@ -78,7 +73,6 @@ class Progress:
         """Show how a run ended."""
         self._began_s.pop(run, None)
         attempt = self._history.last(run)
-        self.failed += attempt.status == "failed"
         took = "" if attempt.duration_s is None else f" after {attempt.duration_s:.1f} s"
         self._line(f"{run.name} {_WORDS[attempt.status]}{took}{note}", self._ended())
         self.tick()

@@ -50,6 +50,13 @@ class Slurm(_Section):
     setup: list[Line] = []
     """Shell lines before the command: modules, an environment."""
 
+    @field_validator("time", mode="before")
+    @classmethod
+    def _is_text(cls, time: Any) -> Any:
+        if isinstance(time, int | float):
+            raise ValueError("put it in quotes: YAML reads 1:30:00 as a number")
+        return time
+
     @field_validator("options")
     @classmethod
     def _are_options(cls, options: list[str]) -> list[str]:
