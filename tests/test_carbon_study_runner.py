@@ -31,7 +31,7 @@ def study(*arguments: str, env: Env, cwd: Path) -> "subprocess.CompletedProcess[
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
 
 
@@ -131,7 +131,7 @@ def test_killed_in_the_middle_every_run_is_made_once(
     """The run that was under way outlives the study, and is waited for."""
     arguments = [*on_ddp("k"), "--", "sh", "-c", APPENDS]
     with begun(*arguments, env=tracked_env, cwd=tmp_path) as process:
-        wait_until(lambda: len(words(tmp_path / "begun")) == 1)
+        wait_until(lambda: len(words(tmp_path / "begun")) == 1, 180)
         process.kill()
         process.wait()
     with begun(*arguments, env=tracked_env, cwd=tmp_path) as process:
@@ -142,7 +142,7 @@ def test_killed_in_the_middle_every_run_is_made_once(
             line = process.stdout.readline()
         assert len(words(tmp_path / "begun")) == 1, "nothing runs beside it"
         (tmp_path / "go").write_text("")
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         assert process.returncode == 0
     assert sorted(words(tmp_path / "ended")) == ["1-1", "2-1"]
     assert set(map(tuple, statuses(tmp_path / "studies/k").values())) == {("completed",)}
@@ -157,7 +157,7 @@ def test_a_run_that_was_killed_with_its_study_is_made_again(
 ) -> None:
     arguments = [*on_ddp("d", workers="2"), "--", "sh", "-c", APPENDS]
     with begun(*arguments, env=tracked_env, cwd=tmp_path) as process:
-        wait_until(lambda: len(words(tmp_path / "begun")) == 1)
+        wait_until(lambda: len(words(tmp_path / "begun")) == 1, 180)
         process.kill()
         process.wait()
         kill_all_of(tmp_path / "studies/d")
@@ -185,9 +185,9 @@ def test_interrupted_it_stops_its_run_and_says_how_to_go_on(
 ) -> None:
     arguments = [*on_ddp("i", workers="1"), "--", "sh", "-c", APPENDS]
     with begun(*arguments, env=tracked_env, cwd=tmp_path) as process:
-        wait_until(lambda: len(words(tmp_path / "begun")) == 1)
+        wait_until(lambda: len(words(tmp_path / "begun")) == 1, 180)
         process.send_signal(number)
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "the same command goes on with what is left" in output
     assert statuses(tmp_path / "studies/i") == {"ddp-x1-r1": ["interrupted"]}
@@ -217,7 +217,7 @@ def test_runs_beside_others_are_told_of_and_a_failure_can_stop_the_rest(
             env=tracked_env,
             cwd=tmp_path,
         )
-        other.communicate(b"\n", timeout=60)
+        other.communicate(b"\n", timeout=300)
     assert done.returncode == 1
     assert done.stdout.count("another tracked run is on this machine") == 1
     assert sorted(statuses(tmp_path / "studies/b").values()) == [[], ["failed"]]
