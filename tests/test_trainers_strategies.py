@@ -27,7 +27,8 @@ from trainers.tasks.digits import Digits
 
 class Task(Digits):
     def model(self):
-        return super().model().double()
+        self.made = super().model().double()
+        return self.made
 
     def data(self):
         training, test = super().data()
@@ -48,16 +49,17 @@ def comms():
             yield open(f"/proc/self/task/{task}/comm").read()
 
 for name in sys.argv[2:]:
-    run = Run()
+    run, task = Run(), Task()
     with make_strategy(name, os.environ) as strategy:
-        model = fit(Task(), strategy, Plan(2, 32, 1e-3, 0), run)
+        fit(task, strategy, Plan(2, 32, 1e-3, 0), run)
         seen = {"threads": torch.get_num_threads(), "metrics": run.logged}
+        seen["full_state"] = strategy.full_state()
     # The kernel lists a thread for a moment after it was joined.
     give_up_s = time.monotonic() + 10
     while (gloo := [comm for comm in comms() if "gloo" in comm]) and time.monotonic() < give_up_s:
         time.sleep(0.05)
     seen["gloo"] = gloo
-    seen["weights"] = model.state_dict()
+    seen["weights"] = task.made.state_dict()
     path = f"{sys.argv[1]}/{name}-{strategy.world_size}-{strategy.rank}.pt"
     torch.save(seen, path)
 """
@@ -99,7 +101,7 @@ def test_every_worker_computes_with_one_thread(trainings: Trainings) -> None:
 
 
 def test_no_thread_of_gloo_outlives_the_strategy(trainings: Trainings) -> None:
-    """One that does may abort the process at its end; see `trainers/strategies/ddp.py`."""
+    """One that does may abort the process at its end; `strategies/process_group.py` says why."""
     assert len(trainings) == 4
     assert [thread for seen in trainings.values() for thread in seen["gloo"]] == []
 

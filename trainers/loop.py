@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, TypeVar
 
 import torch
@@ -36,36 +37,32 @@ class Run(Protocol):
         ...
 
 
-def fit(task: Task, strategy: Strategy, plan: Plan, run: Run) -> nn.Module:
-    """Train a new model of `task` and return it, the same on every worker.
+def fit(task: Task, strategy: Strategy, plan: Plan, run: Run) -> None:
+    """Train a new model of `task`; `strategy` holds it, until its context is left.
 
     Raises:
         DataError: the task's data are not those it was written for.
     """
     torch.manual_seed(plan.seed)  # every worker draws the same weights
     training, test = (examples.to(strategy.device) for examples in task.data())
-    model = task.model().to(strategy.device)
-    parallel = strategy.wrap(model)
-    optimizer = torch.optim.Adam(parallel.parameters(), lr=plan.learning_rate)
+    adam = partial(torch.optim.Adam, lr=plan.learning_rate)
+    model = strategy.prepare(task.model().to(strategy.device), adam)
 
     for epoch in run.epochs(range(plan.epochs)):
         started_s = time.perf_counter()
-        parallel.train()
+        model.train()
         for batch in global_batches(len(training), plan, epoch):  # (B,)
             shard = training[strategy.shard(batch)]  # (B / W, ...)
-            outputs = parallel(shard.inputs)  # (B / W, ...)
-            losses = task.loss(outputs, shard.targets)  # (B / W,)
-            optimizer.zero_grad()
+            losses = task.loss(model(shard.inputs), shard.targets)  # (B / W,)
             strategy.backward(losses.sum() / len(batch))
-            optimizer.step()
+            strategy.step()
 
-        metrics = evaluate(task, model, test, strategy)
+        metrics = evaluate(task, model, test, strategy, plan.global_batch_size)
         run.log(**metrics)
         if strategy.rank == 0:
             shown = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
             duration_s = time.perf_counter() - started_s
             print(f"epoch {epoch + 1}/{plan.epochs}  {shown}  {duration_s:.2f} s", flush=True)
-    return model
 
 
 def global_batches(n_examples: int, plan: Plan, epoch: int) -> Iterator[Tensor]:
@@ -80,11 +77,20 @@ def global_batches(n_examples: int, plan: Plan, epoch: int) -> Iterator[Tensor]:
 
 
 @torch.no_grad()
-def evaluate(task: Task, model: nn.Module, test: Examples, strategy: Strategy) -> dict[str, float]:
-    """Return the mean of each metric over the test examples, each worker computing its shard."""
+def evaluate(
+    task: Task, model: nn.Module, test: Examples, strategy: Strategy, batch_size: int
+) -> dict[str, float]:
+    """Return the mean of each metric over the test examples.
+
+    Each worker computes its shard of every batch, so all call `model` equally often: one that is
+    sharded has to be put together by all workers at once.
+    """
     model.eval()
-    shard = test[strategy.shard(torch.arange(len(test)))]  # (N / W, ...)
-    each = task.metrics(model(shard.inputs), shard.targets)  # {name: (N / W,)}
-    sums = torch.stack([values.double().sum() for values in each.values()])  # (M,)
-    means = strategy.add_up(sums) / len(test)  # (M,)
-    return dict(zip(each, means.tolist(), strict=True))
+    sums: dict[str, Tensor] = {}
+    for start in range(0, len(test), batch_size):
+        batch = torch.arange(start, min(start + batch_size, len(test)))  # (B,)
+        shard = test[strategy.shard(batch)]  # (B / W, ...)
+        for name, values in task.metrics(model(shard.inputs), shard.targets).items():  # (B / W,)
+            sums[name] = values.double().sum() + sums.get(name, 0.0)
+    means = strategy.add_up(torch.stack(list(sums.values()))) / len(test)  # (M,)
+    return dict(zip(sums, means.tolist(), strict=True))

@@ -1,25 +1,61 @@
 """How the work of a training is shared out among workers, by name."""
 
+import importlib
 from collections.abc import Mapping
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from carbon import schema, topology
 from carbon.errors import UsageError
-from trainers.strategies.base import Strategy
-from trainers.strategies.ddp import DataParallel
-from trainers.strategies.single import Single
-
-STRATEGIES: dict[str, type[Strategy]] = {"single": Single, "ddp": DataParallel}
+from trainers.strategies.base import Options, Strategy
 
 
-def make_strategy(name: str, environ: Mapping[str, str]) -> Strategy:
+class Kind(NamedTuple):
+    """Where a strategy is; its module, and the library it needs, are loaded when it is chosen.
+
+    Attributes:
+        module, class_name: its class.
+        vendor: the library that not every installation has, empty for none.
+        install: how to get that library.
+        has_zero_stages: whether it shards as DeepSpeed's ZeRO does.
+    """
+
+    module: str
+    class_name: str
+    vendor: str = ""
+    install: str = ""
+    has_zero_stages: bool = False
+
+
+STRATEGIES = {
+    "single": Kind("trainers.strategies.single", "Single"),
+    "ddp": Kind("trainers.strategies.ddp", "DataParallel"),
+}
+
+
+def make_strategy(
+    name: str, environ: Mapping[str, str], options: Options | None = None
+) -> Strategy:
     """Return the strategy called `name` for the place among the workers that `environ` gives.
 
     Raises:
         UsageError: there is none of that name, or it cannot run there; it never becomes another.
     """
+    options = options or Options()
     if name not in STRATEGIES:
         known = name in get_args(schema.Strategy)
         problem = "is not available yet" if known else "is unknown"
         raise UsageError(f"strategy {name!r} {problem}; there are: {', '.join(STRATEGIES)}")
-    return STRATEGIES[name](topology.detect(environ))
+    kind = STRATEGIES[name]
+    if options.zero_stage is not None and not kind.has_zero_stages:
+        zero = ", ".join(each for each, kind in STRATEGIES.items() if kind.has_zero_stages)
+        raise UsageError(f"strategy {name!r} has no ZeRO stages; those that have: {zero or 'none'}")
+    try:
+        module = importlib.import_module(kind.module)
+    except ModuleNotFoundError as error:
+        if not kind.vendor or (error.name or "").partition(".")[0] != kind.vendor:
+            raise
+        raise UsageError(
+            f"strategy {name!r} needs {kind.vendor}, which is not installed; {kind.install}"
+        ) from error
+    found: type[Strategy] = getattr(module, kind.class_name)
+    return found(topology.detect(environ), options)

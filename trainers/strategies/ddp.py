@@ -4,71 +4,38 @@ S. Li et al., "PyTorch Distributed: Experiences on Accelerating Data Parallel Tr
 https://doi.org/10.14778/3415478.3415530.
 """
 
-import os
-from types import TracebackType
-from typing import Self
-
-import torch.distributed as dist
-
-# Not used here, but to be loaded before there is a process group: its functions have the default
-# group for a default argument, taken when it is first imported. Building DistributedDataParallel
-# imports it, and from then on it would keep the group, and gloo's threads, alive to the end. A
-# thread that is still releasing the last tensors while the interpreter shuts down asks for the GIL,
-# is ended by CPython within a C++ destructor and takes the process along: "terminate called without
-# an active exception", exit code 134, in one run of five to twenty.
-import torch.distributed.nn  # noqa: F401
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from carbon.errors import UsageError
-from carbon.topology import Topology
-from trainers.strategies.base import Strategy
-
-_TORCHRUN = "torchrun --standalone --nproc-per-node 2 -m trainers.train --strategy ddp ..."
+from trainers.strategies.base import FullState, MakeOptimizer
+from trainers.strategies.process_group import ProcessGroup
+from trainers.strategies.state import gathered, spread
 
 
-class DataParallel(Strategy):
-    """gloo between CPUs, nccl between GPUs; a group of one where no launcher started several."""
+class DataParallel(ProcessGroup):
+    """Gradients are averaged while the next ones are computed."""
 
     name = "ddp"
 
-    def __init__(self, place: Topology) -> None:
-        # init_process_group will read these two from the environment itself.
-        if place.world_size > 1 and not {"MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
-            raise UsageError(
-                f"strategy 'ddp' is worker {place.rank} of {place.world_size}, but MASTER_ADDR and "
-                f"MASTER_PORT do not say where to meet the others; start it with `{_TORCHRUN}`"
-            )
-        super().__init__(place)
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        backend = "nccl" if self.device.type == "cuda" else "gloo"
-        # A group of one needs no meeting place, so it needs no free port either.
-        store = dist.HashStore() if self.world_size == 1 else None  # type: ignore[attr-defined]
-        dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.world_size)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        dist.destroy_process_group()
-        super().__exit__(kind, error, traceback)
-
-    def wrap(self, model: nn.Module) -> nn.Module:
+    def prepare(self, model: nn.Module, make_optimizer: MakeOptimizer) -> nn.Module:
         """Return a replica of rank 0's model that averages gradients while they are computed."""
         device_ids = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(model, device_ids=device_ids)
+        self._module = DistributedDataParallel(model, device_ids=device_ids)
+        self._optimizer = make_optimizer(self._module.parameters())
+        return self._module
 
     def backward(self, loss: Tensor) -> None:
         """Compute the gradients; DistributedDataParallel averages, so scale back to the sum."""
         (loss * self.world_size).backward()  # type: ignore[no-untyped-call]
 
-    def add_up(self, values: Tensor) -> Tensor:
-        """Return the sum over all workers."""
-        total = values.clone()
-        dist.all_reduce(total)
-        return total
+    def full_state(self) -> FullState | None:
+        """Return a copy of rank 0's replica and optimizer; all workers have the same."""
+        assert isinstance(self._module, DistributedDataParallel)
+        assert self._optimizer is not None
+        return gathered(self._module.module, self._optimizer) if self.rank == 0 else None
+
+    def load_full_state(self, state: FullState) -> None:
+        """Go on from `state` in every replica."""
+        assert isinstance(self._module, DistributedDataParallel)
+        assert self._optimizer is not None
+        spread(self._module.module, self._optimizer, state)
