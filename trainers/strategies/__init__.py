@@ -29,6 +29,14 @@ class Kind(NamedTuple):
 STRATEGIES = {
     "single": Kind("trainers.strategies.single", "Single"),
     "ddp": Kind("trainers.strategies.ddp", "DataParallel"),
+    "fsdp": Kind("trainers.strategies.fsdp", "FullyShardedDataParallel"),
+    "deepspeed": Kind(
+        "trainers.strategies.deepspeed",
+        "ZeRO",
+        vendor="deepspeed",
+        install="pip install 'carbon-ledger[deepspeed]'",
+        has_zero_stages=True,
+    ),
 }
 
 

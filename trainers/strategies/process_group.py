@@ -1,6 +1,7 @@
 """What the strategies on `torch.distributed` share: workers that meet and part again."""
 
 import gc
+import itertools
 import os
 from types import TracebackType
 from typing import Self
@@ -23,6 +24,8 @@ from trainers.strategies.base import Options, Strategy
 
 _TORCHRUN = "torchrun --standalone --nproc-per-node 2 -m trainers.train --strategy {} ..."
 
+_numbers = itertools.count()
+
 
 class ProcessGroup(Strategy):
     """gloo between CPUs, nccl between GPUs; a group of one where no launcher started several."""
@@ -42,10 +45,8 @@ class ProcessGroup(Strategy):
 
     def __enter__(self) -> Self:
         super().__enter__()
-        # A group of one needs no meeting place, so it needs no free port either.
-        store = dist.HashStore() if self.world_size == 1 else None  # type: ignore[attr-defined]
         dist.init_process_group(
-            self.backend, store=store, rank=self.rank, world_size=self.world_size
+            self.backend, store=self._store(), rank=self.rank, world_size=self.world_size
         )
         return self
 
@@ -56,15 +57,27 @@ class ProcessGroup(Strategy):
         traceback: TracebackType | None,
     ) -> None:
         # What holds the group goes before it; some of it only as a cycle.
+        self.let_go()
         self._module = self._optimizer = None
         gc.collect()
         dist.destroy_process_group()
         super().__exit__(kind, error, traceback)
 
+    def _store(self) -> dist.Store:
+        if self.world_size == 1:
+            # A group of one needs no meeting place, so it needs no free port either.
+            return dist.HashStore()  # type: ignore[attr-defined, no-any-return]
+        store, _, _ = next(dist.rendezvous("env://", self.rank, self.world_size))
+        # A group after another one would find where the workers listened before.
+        return dist.PrefixStore(f"carbon-{next(_numbers)}", store)
+
     @property
     def backend(self) -> str:
         """The library that carries the data between the workers."""
         return "nccl" if self.device.type == "cuda" else "gloo"
+
+    def let_go(self) -> None:
+        """Make the libraries forget the process group, where they would keep it to the end."""
 
     def step(self) -> None:
         """Apply the gradients and clear them."""
