@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from carbon import settings
-from trainers import train
 from trainers.demo import CONFIGURATIONS, environment, free_port, training_command
+from trainers.options import parse
 
 QUIET = Console(quiet=True)
 
@@ -79,7 +79,7 @@ def test_the_configurations_differ_in_nothing_but_strategy_and_workers() -> None
     for configuration in CONFIGURATIONS:
         words = training_command(configuration, "s")
         arguments = words[words.index("trainers.train") + 1 :]
-        options.append(vars(train.parse(arguments)) | {"strategy": None, "name": None})
+        options.append(vars(parse(arguments)) | {"strategy": None, "name": None})
     assert options[0]["study"] == "s"
     assert options[0] == options[1] == options[2]
     assert len({str(configuration) for configuration in CONFIGURATIONS}) == len(CONFIGURATIONS)

@@ -28,12 +28,16 @@ class Notebook:
 
     def __init__(self) -> None:
         self.metrics: list[dict[str, float]] = []
+        self.profiles: list[tuple[int, dict[str, float]]] = []
 
-    def epochs(self, epochs: Iterable[T], /) -> Iterator[T]:
-        yield from epochs
+    def epochs(self, items: Iterable[T], /, *, start: int = 0) -> Iterator[T]:
+        yield from items
 
     def log(self, **metrics: float) -> None:
         self.metrics.append(metrics)
+
+    def profile(self, *, steps: int, **times: float) -> None:
+        self.profiles.append((steps, times))
 
 
 def train(plan: Plan) -> tuple[Tensor, Notebook]:

@@ -1,15 +1,17 @@
 """The training loop: the same for every task, every strategy and any number of workers."""
 
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from trainers.strategies.base import Strategy
+from trainers.checkpoints import Checkpoint
+from trainers.profiling import StepProfiler
+from trainers.strategies.base import FullState, Strategy
 from trainers.tasks.base import Examples, Task
 
 T = TypeVar("T")
@@ -17,52 +19,109 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Plan:
-    """What is decided before training. `global_batch_size` is over all workers together."""
+    """What is decided before training.
+
+    Attributes:
+        global_batch_size: of all workers together.
+        n_times: how many times the task's examples an epoch has: the number of workers where the
+            work grows with it (weak scaling).
+    """
 
     epochs: int
     global_batch_size: int
     learning_rate: float
     seed: int
+    n_times: int = 1
 
 
 class Run(Protocol):
-    """What the loop tells the ledger: which epoch it is in, and how well it does."""
+    """What the loop tells the ledger: which epoch it is in, how well it does, what takes time."""
 
-    def epochs(self, epochs: Iterable[T], /) -> Iterator[T]:
-        """Yield each epoch, measuring it."""
+    def epochs(self, items: Iterable[T], /, *, start: int = 0) -> Iterator[T]:
+        """Yield each epoch, measuring it; numbers begin at `start`."""
         ...
 
     def log(self, **metrics: float) -> None:
         """Note metrics of the current epoch."""
         ...
 
+    def profile(
+        self,
+        *,
+        steps: int,
+        duration_s: float,
+        compute_s: float,
+        exposed_communication_s: float,
+        overlapped_communication_s: float,
+        idle_s: float,
+    ) -> None:
+        """Note where the time of some steps went."""
+        ...
 
-def fit(task: Task, strategy: Strategy, plan: Plan, run: Run) -> None:
-    """Train a new model of `task`; `strategy` holds it, until its context is left.
+
+def fit(
+    task: Task,
+    strategy: Strategy,
+    plan: Plan,
+    run: Run,
+    *,
+    profile_steps: int = 0,
+    resume: Checkpoint | None = None,
+    save: Callable[[int, FullState], None] | None = None,
+) -> None:
+    """Train a model of `task`; `strategy` holds it, until its context is left.
+
+    Args:
+        profile_steps: how many steps of the first epoch, its last ones, are profiled. That epoch
+            warms up and is left out of comparisons, so no epoch that counts is slower for it.
+        resume: what to go on from, instead of a new model.
+        save: called on rank 0 within each epoch, with the number of epochs trained so far. Within,
+            because an epoch that the ledger has must not be trained again after a `kill -9`.
 
     Raises:
         DataError: the task's data are not those it was written for.
     """
     torch.manual_seed(plan.seed)  # every worker draws the same weights
-    training, test = (examples.to(strategy.device) for examples in task.data())
+    training, test = (examples.to(strategy.device) for examples in task.data(plan.n_times))
     adam = partial(torch.optim.Adam, lr=plan.learning_rate)
     model = strategy.prepare(task.model().to(strategy.device), adam)
+    first = 0
+    if resume is not None:
+        strategy.load_full_state(resume.state)
+        first = resume.epochs_trained
 
-    for epoch in run.epochs(range(plan.epochs)):
+    for epoch in run.epochs(range(first, plan.epochs), start=first):
         started_s = time.perf_counter()
-        model.train()
-        for batch in global_batches(len(training), plan, epoch):  # (B,)
-            shard = training[strategy.shard(batch)]  # (B / W, ...)
-            losses = task.loss(model(shard.inputs), shard.targets)  # (B / W,)
-            strategy.backward(losses.sum() / len(batch))
-            strategy.step()
+        batches = list(global_batches(len(training), plan, epoch))
+        n_profiled = min(profile_steps, len(batches)) if epoch == first else 0
+        n_alone = len(batches) - n_profiled
+        train(task, model, training, strategy, batches[:n_alone])
+        if n_profiled:
+            profiler = StepProfiler(strategy.device)
+            with profiler.steps():
+                train(task, model, training, strategy, batches[n_alone:])
+            run.profile(steps=n_profiled, **asdict(profiler.times))
 
         metrics = evaluate(task, model, test, strategy, plan.global_batch_size)
         run.log(**metrics)
+        if save is not None and (state := strategy.full_state()) is not None:
+            save(epoch + 1, state)
         if strategy.rank == 0:
             shown = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
             duration_s = time.perf_counter() - started_s
             print(f"epoch {epoch + 1}/{plan.epochs}  {shown}  {duration_s:.2f} s", flush=True)
+
+
+def train(
+    task: Task, model: nn.Module, training: Examples, strategy: Strategy, batches: Iterable[Tensor]
+) -> None:
+    """Take a step for each of the global batches, of row numbers (B,)."""
+    model.train()
+    for batch in batches:
+        shard = training[strategy.shard(batch)]  # (B / W, ...)
+        losses = task.loss(model(shard.inputs), shard.targets)  # (B / W,)
+        strategy.backward(losses.sum() / len(batch))
+        strategy.step()
 
 
 def global_batches(n_examples: int, plan: Plan, epoch: int) -> Iterator[Tensor]:

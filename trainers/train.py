@@ -1,56 +1,113 @@
-"""`python -m trainers.train`: one tracked training, alone or as a worker under torchrun."""
+"""`python -m trainers.train`: one tracked training, alone or as one of several workers."""
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 import carbon
 from carbon import settings
 from carbon.errors import CarbonError
 from carbon.schema import RunReport
 from carbon.units import GRAMS_PER_KG
+from trainers import checkpoints
+from trainers.checkpoints import Checkpoint
 from trainers.loop import Plan, fit
-from trainers.strategies import STRATEGIES, make_strategy
-from trainers.tasks import TASKS, make_task
+from trainers.options import parse
+from trainers.strategies import make_strategy
+from trainers.strategies.base import FullState, Options, Strategy
+from trainers.tasks import make_task
+from trainers.tasks.base import Task
+
+Config = dict[str, str | int | float | None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train as `arguments` say; return the exit code, 2 where they cannot be carried out."""
     options = parse(arguments)
-    plan = Plan(options.epochs, options.batch_size, options.learning_rate, options.seed)
     try:
-        task = make_task(options.task)
-        strategy = make_strategy(options.strategy, os.environ)
+        task = make_task(options.task, options.size)
+        strategy = make_strategy(options.strategy, os.environ, Options(options.zero_stage))
         where = settings.load()
+        plan = make_plan(options, task, strategy.world_size)
         strategy.check_batch_size(plan.global_batch_size)
-        with (
-            strategy,
-            carbon.track(
-                task.name if options.project is None else options.project,
-                strategy=strategy.name,
-                study=options.study,
-                name=options.name,
-                tags=dict(options.tag),
-                config={
-                    "task": task.name,
-                    "model": task.model_name,
-                    "epochs": plan.epochs,
-                    "global_batch_size": plan.global_batch_size,
-                    "learning_rate": plan.learning_rate,
-                    "seed": plan.seed,
-                },
-            ) as run,
-        ):
-            fit(task, strategy, plan, run)
+        report = train(options, task, strategy, plan)
     except CarbonError as error:
         print(f"trainers.train: {error}", file=sys.stderr)
         return 2
     if strategy.rank == 0:
-        print(describe(run.report, where))
+        print(describe(report, where))
     return 0
+
+
+def make_plan(options: argparse.Namespace, task: Task, world_size: int) -> Plan:
+    """Return what the options and, where they are silent, the task decide."""
+    batch_size = options.batch_size or task.batch_size
+    n_times = world_size if options.scaling == "weak" else 1
+    return Plan(
+        epochs=options.epochs,
+        global_batch_size=batch_size * n_times,
+        learning_rate=options.learning_rate or task.learning_rate,
+        seed=options.seed,
+        n_times=n_times,
+    )
+
+
+def train(options: argparse.Namespace, task: Task, strategy: Strategy, plan: Plan) -> RunReport:
+    """Train, tracked as one run, and return its report.
+
+    Raises:
+        UsageError: the checkpoint or the names of the run cannot be used.
+        DataError: the task's data are not those it was written for.
+    """
+    config = configuration(task, plan)
+    identity = {key: value for key, value in config.items() if key != "epochs"}
+    resume = None
+    if options.resume:
+        resume = checkpoints.load(options.checkpoint, identity, plan.epochs)
+    if strategy.zero_stage is not None:
+        config["zero_stage"] = strategy.zero_stage
+    with (
+        strategy,
+        carbon.track(
+            task.name if options.project is None else options.project,
+            strategy=strategy.name,
+            study=options.study,
+            name=options.name,
+            tags=dict(options.tag),
+            config=config,
+            resumed_from=None if resume is None else resume.run_id,
+        ) as run,
+    ):
+
+        def save(epochs_trained: int, state: FullState) -> None:
+            saved = Checkpoint(str(run.run_id), epochs_trained, identity, state)
+            checkpoints.save(options.checkpoint, saved)
+
+        fit(
+            task,
+            strategy,
+            plan,
+            run,
+            profile_steps=options.profile_steps,
+            resume=resume,
+            save=None if options.checkpoint is None else save,
+        )
+    return run.report
+
+
+def configuration(task: Task, plan: Plan) -> Config:
+    """Return what the run's report says of it; runs that differ in it are not compared."""
+    return {
+        "task": task.name,
+        "model": task.model_name,
+        "size": task.size,
+        "epochs": plan.epochs,
+        "global_batch_size": plan.global_batch_size,
+        "learning_rate": plan.learning_rate,
+        "seed": plan.seed,
+        "samples_per_epoch": task.n_training_examples * plan.n_times,
+    }
 
 
 def describe(report: RunReport, where: settings.Settings) -> str:
@@ -63,61 +120,6 @@ def describe(report: RunReport, where: settings.Settings) -> str:
         f"{energy}  {emissions}  run {report.run_id} is in {where.spool_dir} and on its way to "
         f"{where.base_url}"
     )
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage before it."""
-
-    def error(self, message: str) -> NoReturn:
-        """Exit with code 2."""
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line; exits with code 2 and one line where it cannot be read."""
-    parser = OneLineParser(prog="trainers.train", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--task", required=True, help=f"one of: {', '.join(TASKS)}")
-    parser.add_argument("--strategy", required=True, help=f"one of: {', '.join(STRATEGIES)}")
-    parser.add_argument("--epochs", type=_positive_int, default=10)
-    parser.add_argument(
-        "--batch-size", type=_positive_int, default=96, help="of all workers together"
-    )
-    parser.add_argument("--learning-rate", type=_positive_float, default=1e-3)
-    parser.add_argument("--seed", type=_seed, default=0)
-    parser.add_argument("--project", help="by default the task's name")
-    parser.add_argument("--study", help="runs to be compared with each other")
-    parser.add_argument("--name", help="what to call this run")
-    parser.add_argument("--tag", type=_tag, action="append", default=[], metavar="KEY=VALUE")
-    return parser.parse_args(arguments)
-
-
-def _positive_int(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
-
-
-def _positive_float(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 4294967295")
-    return int(text)
-
-
-def _tag(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not (key and equals):
-        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
-    return key, value
 
 
 if __name__ == "__main__":

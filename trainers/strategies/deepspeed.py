@@ -7,6 +7,7 @@ SC 2020, https://doi.org/10.1109/SC41405.2020.00024; by https://www.deepspeed.ai
 import os
 import sys
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,6 @@ from trainers.strategies.process_group import ProcessGroup
 
 # It would look for accelerators by importing what might drive them, and say what it found.
 os.environ.setdefault("DS_ACCELERATOR", "cuda" if torch.cuda.is_available() else "cpu")
-# DeepSpeed's own calls, which go on working.
-warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)
 
 import deepspeed
 from deepspeed import utils
@@ -26,6 +25,9 @@ from deepspeed import utils
 # Between CPUs it would compile an operation of its own first, which takes minutes and a compiler;
 # gloo is what every other strategy uses there.
 deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+
+# DeepSpeed's own calls, which go on working.
+warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)
 
 DEFAULT_STAGE = 2
 
@@ -36,6 +38,8 @@ class ZeRO(ProcessGroup):
     name = "deepspeed"
 
     zero_stage: int
+    # DeepSpeed has no types.
+    _module: Any = None
 
     def __init__(self, place: Topology, options: Options) -> None:
         super().__init__(place, options)
@@ -46,7 +50,8 @@ class ZeRO(ProcessGroup):
         """Return DeepSpeed's engine, which holds `model`, of 32 bit."""
         # It insists on this, and reads it only to choose among GPUs.
         os.environ.setdefault("LOCAL_RANK", str(self.local_rank))
-        self._module, _, _, _ = deepspeed.initialize(
+        engine: nn.Module
+        engine, _, _, _ = deepspeed.initialize(
             model=model,
             optimizer=make_optimizer(model.parameters()),
             dist_init_required=False,
@@ -61,7 +66,8 @@ class ZeRO(ProcessGroup):
                 "zero_force_ds_cpu_optimizer": False,
             },
         )
-        return self._module
+        self._module = engine
+        return engine
 
     def backward(self, loss: Tensor) -> None:
         """Compute the gradients; DeepSpeed averages, so scale back to the sum."""
@@ -110,7 +116,7 @@ class ZeRO(ProcessGroup):
         zero = self._module.optimizer
         is_3 = self.zero_stage == 3
         flat = zero.fp32_partitioned_groups_flat if is_3 else zero.single_partition_of_fp32_groups
-        of_one = next(iter(state["optimizer"].values()), {})
+        of_one: dict[str, Tensor] = next(iter(state["optimizer"].values()), {})
         for part in flat if of_one else ():
             zero.optimizer.state[part] = {
                 key: torch.zeros_like(part) if each.dim() else each.clone()

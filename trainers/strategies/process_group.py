@@ -16,6 +16,8 @@ import torch.distributed as dist
 # an active exception", exit code 134, in one run of five to twenty.
 import torch.distributed.nn  # noqa: F401
 from torch import Tensor, nn
+from torch._C._distributed_c10d import HashStore, PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 from torch.optim import Optimizer
 
 from carbon.errors import UsageError
@@ -63,13 +65,13 @@ class ProcessGroup(Strategy):
         dist.destroy_process_group()
         super().__exit__(kind, error, traceback)
 
-    def _store(self) -> dist.Store:
+    def _store(self) -> Store:
         if self.world_size == 1:
             # A group of one needs no meeting place, so it needs no free port either.
-            return dist.HashStore()  # type: ignore[attr-defined, no-any-return]
-        store, _, _ = next(dist.rendezvous("env://", self.rank, self.world_size))
+            return HashStore()
+        store, _, _ = next(rendezvous("env://", self.rank, self.world_size))
         # A group after another one would find where the workers listened before.
-        return dist.PrefixStore(f"carbon-{next(_numbers)}", store)
+        return PrefixStore(f"carbon-{next(_numbers)}", store)
 
     @property
     def backend(self) -> str:
