@@ -5,11 +5,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from carbon.settings import Settings
 from carbon.spool import Spool
 from tests.factories import make_report
+from tests.fixtures.tracking import wait_until
 from trainers import train
+from trainers.options import parse
+from trainers.tasks import make_task
 
 DIGITS = ("--task", "digits", "--strategy", "single")
 
@@ -21,7 +25,7 @@ DIGITS = ("--task", "digits", "--strategy", "single")
         (("--task", "digits"), "--strategy"),
         (("--task", "mnist", "--strategy", "single"), "unknown task 'mnist'; there are: digits"),
         (("--task", "digits", "--strategy", "dpp"), "'dpp' is unknown; there are: single, ddp"),
-        (("--task", "digits", "--strategy", "fsdp"), "'fsdp' is not available yet"),
+        (("--task", "digits", "--strategy", "horovod"), "'horovod' is not available yet"),
         ((*DIGITS, "--epochs", "0"), "'0' is not a whole number above 0"),
         ((*DIGITS, "--epochs", "ten"), "'ten' is not a whole number above 0"),
         ((*DIGITS, "--batch-size", "-1"), "'-1' is not a whole number above 0"),
@@ -31,6 +35,13 @@ DIGITS = ("--task", "digits", "--strategy", "single")
         ((*DIGITS, "--tag", "cnn"), "'cnn' is not KEY=VALUE"),
         ((*DIGITS, "--epoch", "3"), "--epoch"),
         ((*DIGITS, "--project", ""), "project"),
+        ((*DIGITS, "--size", "huge"), "no size 'huge'; there are: small, medium, large"),
+        ((*DIGITS, "--zero-stage", "4"), "--zero-stage"),
+        ((*DIGITS, "--zero-stage", "2"), "'single' has no ZeRO stages"),
+        ((*DIGITS, "--scaling", "big"), "--scaling"),
+        ((*DIGITS, "--profile-steps", "-1"), "'-1' is not a whole number"),
+        ((*DIGITS, "--resume"), "--resume needs --checkpoint DIR"),
+        ((*DIGITS, "--resume", "--checkpoint", "/nowhere"), "no checkpoint /nowhere/checkpoint.pt"),
         ((*DIGITS, "--study", "x" * 201), "study"),
     ],
 )
@@ -60,6 +71,53 @@ def test_a_country_there_is_not_is_refused_before_training(
     monkeypatch.setenv("CARBON_COUNTRY_ISO_CODE", "ZZZ")
     assert train.main(DIGITS) == 2
     assert "CARBON_COUNTRY_ISO_CODE is 'ZZZ'" in capsys.readouterr().err
+
+
+def test_in_weak_scaling_workers_have_as_much_to_do_as_one_alone() -> None:
+    task = make_task("digits")
+    options = parse([*DIGITS, "--scaling", "weak", "--batch-size", "10"])
+    plan = train.make_plan(options, task, world_size=3)
+    assert plan.global_batch_size == 30
+    assert train.configuration(task, plan)["samples_per_epoch"] == 3 * 1440
+    strong = train.make_plan(parse([*DIGITS]), task, world_size=3)
+    assert strong.global_batch_size == task.batch_size
+    assert train.configuration(task, strong)["samples_per_epoch"] == 1440
+
+
+def test_a_killed_training_goes_on_as_a_linked_run_and_trains_no_epoch_twice(
+    settings: Settings, tracked_env: dict[str, str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "checkpoints"
+    command = [sys.executable, "-m", "trainers.train", *DIGITS, "--checkpoint", str(folder)]
+    environ = tracked_env | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    with subprocess.Popen([*command, "--epochs", "500"], env=environ, cwd=tmp_path) as process:
+        wait_until((folder / "checkpoint.pt").exists)
+        process.kill()
+    before = torch.load(folder / "checkpoint.pt", weights_only=True)
+    trained = before["epochs_trained"]
+    assert 1 <= trained < 500
+
+    epochs = str(trained + 1)
+    again = [*command, "--epochs", epochs, "--profile-steps", "2", "--resume"]
+    subprocess.run(again, env=environ, cwd=tmp_path, check=True, timeout=120)
+    assert torch.load(folder / "checkpoint.pt")["epochs_trained"] == trained + 1
+    spool = Spool(settings.spool_dir)
+    reports = {str(run_id): spool.report(run_id) for run_id in spool.waiting()}
+    killed = reports.pop(before["run_id"], None)
+    (report,) = reports.values()
+    assert report is not None
+    assert str(report.resumed_from) == before["run_id"]
+    assert [epoch.index for epoch in report.epochs] == [trained]
+    if killed is not None:
+        assert all(epoch.index < trained for epoch in killed.epochs)
+    (profile,) = report.nodes[0].profiles
+    assert (profile.rank, profile.steps) == (0, 2)
+
+    whole = tmp_path / "whole"
+    uninterrupted = [*command[:-1], str(whole), "--epochs", epochs]
+    subprocess.run(uninterrupted, env=environ, cwd=tmp_path, check=True, timeout=120)
+    states = [torch.load(each / "checkpoint.pt")["state"] for each in (folder, whole)]
+    torch.testing.assert_close(*states, rtol=0, atol=0)
 
 
 def test_what_is_unknown_is_said_to_be() -> None:
@@ -115,10 +173,12 @@ def test_a_training_is_one_run_that_waits_for_the_api(
     assert report.config == {
         "task": "digits",
         "model": "digits-cnn",
+        "size": "small",
         "epochs": n_epochs,
         "global_batch_size": 96,
         "learning_rate": 0.001,
         "seed": 0,
+        "samples_per_epoch": 1440,
     }
     assert (report.strategy, report.world_size, report.n_nodes) == (strategy, n_workers, 1)
 
