@@ -9,7 +9,11 @@ from carbon.errors import UsageError
 from trainers import checkpoints
 from trainers.checkpoints import FILE, Checkpoint
 
-IDENTITY = {"task": "digits", "size": "small", "learning_rate": 0.001}
+IDENTITY: dict[str, str | int | float | None] = {
+    "task": "digits",
+    "size": "small",
+    "learning_rate": 0.001,
+}
 STATE = {"weights": {"a": torch.arange(3.0)}, "optimizer": {"a": {"step": torch.tensor(2.0)}}}
 
 
@@ -38,7 +42,7 @@ def test_what_was_saved_last_is_loaded_and_nothing_else_is_left(tmp_path: Path) 
     ],
 )
 def test_another_training_does_not_go_on_from_it(
-    identity: dict[str, str | float], epochs: int, complaint: str, tmp_path: Path
+    identity: dict[str, str | int | float | None], epochs: int, complaint: str, tmp_path: Path
 ) -> None:
     saved(tmp_path)
     with pytest.raises(UsageError, match=complaint):
@@ -46,7 +50,7 @@ def test_another_training_does_not_go_on_from_it(
 
 
 def test_there_has_to_be_one(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no checkpoint .*start without --resume"):
+    with pytest.raises(UsageError, match=r"there is no checkpoint .*start without --resume"):
         checkpoints.load(tmp_path, IDENTITY, 3)
 
 
