@@ -6,6 +6,7 @@
 # make bench-ledger measure the ledger's server, on both databases; fills a million runs the first time
 # make migration TITLE="add budgets"
 #                   write the step from the ledger's last schema to the tables as they are
+# make horovod      build Horovod for the PyTorch that is installed, in about three minutes
 # make format       put the code into its canonical form
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types check format migration bench bench-ledger browser openmpi constraints clean
+.PHONY: demo test lint types check format migration bench bench-ledger browser openmpi compiler horovod constraints clean
 
 demo: $(VENV)/.all
 	@$(BIN)/python -m trainers.demo $(if $(ONCE),--once)
@@ -27,7 +28,8 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-check: $(VENV)/.dev browser openmpi
+check: $(VENV)/.dev browser openmpi compiler
+	@! command -v c++ >/dev/null || $(MAKE) --no-print-directory horovod
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 format: $(VENV)/.dev
@@ -78,6 +80,17 @@ openmpi:
 	[ "$$(id -u)" = 0 ] && apt-get update -qq \
 		&& apt-get install -y -qq --no-install-recommends openmpi-bin \
 		|| echo "to test with a real mpirun: sudo apt-get install openmpi-bin" >&2
+
+# Horovod's tests are skipped where there is no compiler.
+compiler:
+	@command -v c++ >/dev/null && exit 0; \
+	[ "$$(id -u)" = 0 ] && apt-get update -qq \
+		&& apt-get install -y -qq --no-install-recommends g++ \
+		|| echo "to build Horovod, and test with it: sudo apt-get install g++" >&2
+
+# There is no wheel of it, and its last release wants patches; does nothing where that was done.
+horovod: $(VENV)/.dev compiler
+	@$(BIN)/python -m trainers.install_horovod
 
 # The versions that set-up and CI use, made anew from what is installed.
 constraints: $(VENV)/.dev
