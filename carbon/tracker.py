@@ -364,8 +364,11 @@ def _why(error: ValidationError) -> str:
     return f"carbon.track: {field}={shown}: {message}"
 
 
-def _await_deliveries() -> None:
-    """Give the deliveries of ended runs a bounded while at the end of the process."""
+def await_deliveries() -> None:
+    """Give the deliveries of ended runs a bounded while at the end of the process.
+
+    To be called by who ends otherwise than an interpreter does.
+    """
     give_up_s = time.monotonic() + EXIT_WAIT_S
     # Who presses Ctrl-C now wants to leave, and the run waits in the spool.
     with contextlib.suppress(KeyboardInterrupt):
@@ -380,10 +383,10 @@ def _await_at_exit(recorder: Recorder) -> None:
     util = sys.modules.get("multiprocessing.util")
     process = sys.modules.get("multiprocessing.process")
     if util is not None and process is not None and process.parent_process() is not None:
-        util.Finalize(None, _await_deliveries, exitpriority=0)
+        util.Finalize(None, await_deliveries, exitpriority=0)
 
 
 _undelivered: "weakref.WeakSet[Recorder]" = weakref.WeakSet()
-atexit.register(_await_deliveries)
+atexit.register(await_deliveries)
 # The runs of a forked child's parent are not the child's to wait for.
 os.register_at_fork(after_in_child=_undelivered.clear)

@@ -28,6 +28,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--task", required=True, help=f"one of: {', '.join(TASKS)}")
     parser.add_argument("--size", default="small", help=f"one of: {', '.join(SIZES)}")
     parser.add_argument("--strategy", required=True, help=f"one of: {', '.join(STRATEGIES)}")
+    parser.add_argument(
+        "--workers", type=_positive_int, help="of a strategy that Ray starts, by default 1"
+    )
     parser.add_argument("--zero-stage", type=int, choices=(1, 2, 3), help="of DeepSpeed's ZeRO")
     parser.add_argument("--epochs", type=_positive_int, default=10)
     parser.add_argument(

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import carbon
 from carbon import settings
-from carbon.errors import CarbonError
+from carbon.errors import CarbonError, UsageError
 from carbon.schema import RunReport
 from carbon.units import GRAMS_PER_KG
-from trainers import checkpoints
+from trainers import checkpoints, ray_launch
 from trainers.checkpoints import Checkpoint
 from trainers.loop import Plan, fit
 from trainers.options import parse
-from trainers.strategies import make_strategy
+from trainers.strategies import STRATEGIES, make_strategy
 from trainers.strategies.base import FullState, Options, Strategy
 from trainers.tasks import make_task
 from trainers.tasks.base import Task
@@ -24,20 +24,56 @@ Config = dict[str, str | int | float | None]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train as `arguments` say; return the exit code, 2 where they cannot be carried out."""
-    options = parse(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    options = parse(words)
     try:
-        task = make_task(options.task, options.size)
-        strategy = make_strategy(options.strategy, os.environ, Options(options.zero_stage))
         where = settings.load()
-        plan = make_plan(options, task, strategy.world_size)
-        strategy.check_batch_size(plan.global_batch_size)
-        report = train(options, task, strategy, plan)
+        n_workers = _workers_by_ray(options)
+        if n_workers is None:
+            report = work(words)
+        else:
+            report = ray_launch.on_workers("trainers.train", "work", words, n_workers)
+    except ray_launch.WorkersError as error:
+        print(f"trainers.train: {error}", file=sys.stderr)
+        return 1
     except CarbonError as error:
         print(f"trainers.train: {error}", file=sys.stderr)
         return 2
-    if strategy.rank == 0:
+    if report is not None:
         print(describe(report, where))
     return 0
+
+
+def work(arguments: Sequence[str]) -> RunReport | None:
+    """Be one of the workers; return the run's report on rank 0.
+
+    Raises:
+        CarbonError: what `arguments` say cannot be carried out here.
+    """
+    options = parse(arguments)
+    task = make_task(options.task, options.size)
+    strategy = make_strategy(options.strategy, os.environ, Options(options.zero_stage))
+    plan = make_plan(options, task, strategy.world_size)
+    strategy.check_batch_size(plan.global_batch_size)
+    report = train(options, task, strategy, plan)
+    return report if strategy.rank == 0 else None
+
+
+def _workers_by_ray(options: argparse.Namespace) -> int | None:
+    """Return how many workers Ray Train is to start; None where another launcher has started them.
+
+    Raises:
+        UsageError: their number was given, and Ray does not start those of this strategy.
+    """
+    kind = STRATEGIES.get(options.strategy)
+    if kind is not None and kind.by_ray:
+        return options.workers or 1
+    if options.workers is not None:
+        raise UsageError(
+            f"--workers {options.workers} is for strategies that Ray starts; the launcher says "
+            f"how many strategy {options.strategy!r} has, see --help"
+        )
+    return None
 
 
 def make_plan(options: argparse.Namespace, task: Task, world_size: int) -> Plan:

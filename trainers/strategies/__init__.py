@@ -17,6 +17,7 @@ class Kind(NamedTuple):
         vendor: the library that not every installation has, empty for none.
         install: how to get that library.
         has_zero_stages: whether it shards as DeepSpeed's ZeRO does.
+        by_ray: whether Ray Train starts its workers.
     """
 
     module: str
@@ -24,6 +25,7 @@ class Kind(NamedTuple):
     vendor: str = ""
     install: str = ""
     has_zero_stages: bool = False
+    by_ray: bool = False
 
 
 STRATEGIES = {
@@ -36,6 +38,18 @@ STRATEGIES = {
         vendor="deepspeed",
         install="pip install 'carbon-ledger[deepspeed]'",
         has_zero_stages=True,
+    ),
+    "horovod": Kind(
+        "trainers.strategies.horovod", "Horovod", vendor="horovod", install="run: make horovod"
+    ),
+    "ray-ddp": Kind("trainers.strategies.ray", "RayDataParallel", by_ray=True),
+    "ray-deepspeed": Kind(
+        "trainers.strategies.ray_deepspeed",
+        "RayZeRO",
+        vendor="deepspeed",
+        install="pip install 'carbon-ledger[deepspeed]'",
+        has_zero_stages=True,
+        by_ray=True,
     ),
 }
 

@@ -47,9 +47,7 @@ class ProcessGroup(Strategy):
 
     def __enter__(self) -> Self:
         super().__enter__()
-        dist.init_process_group(
-            self.backend, store=self._store(), rank=self.rank, world_size=self.world_size
-        )
+        self._meet()
         return self
 
     def __exit__(
@@ -62,8 +60,16 @@ class ProcessGroup(Strategy):
         self.let_go()
         self._module = self._optimizer = None
         gc.collect()
-        dist.destroy_process_group()
+        self._part()
         super().__exit__(kind, error, traceback)
+
+    def _meet(self) -> None:
+        dist.init_process_group(
+            self.backend, store=self._store(), rank=self.rank, world_size=self.world_size
+        )
+
+    def _part(self) -> None:
+        dist.destroy_process_group()
 
     def _store(self) -> Store:
         if self.world_size == 1:
