@@ -4,32 +4,25 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
+from carbon.behind_dashes import WithCommand, behind_dashes
 from carbon.errors import UsageError
 from carbon.settings import load
+from carbon.tune_command import tune
 
 app = typer.Typer(help="Train many times, to be compared.", no_args_is_help=True)
 
 FOLDERS = Path("studies")
-_BEHIND = "carbon.behind_dashes"
-
-
-class _WithCommand(TyperCommand):
-    """Keeps what stands behind `--` apart: it is another command's, whatever it looks like."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read what stands before the dashes."""
-        end = args.index("--") if "--" in args else len(args)
-        ctx.meta[_BEHIND] = args[end + 1 :]
-        return super().parse_args(ctx, args[:end])
 
 
 @app.callback()
 def _root() -> None: ...
 
 
-@app.command("run", cls=_WithCommand, options_metavar="[OPTIONS]")
+app.command("tune", cls=WithCommand, options_metavar="[OPTIONS]")(tune)
+
+
+@app.command("run", cls=WithCommand, options_metavar="[OPTIONS]")
 def run_study(
     context: typer.Context,
     file: Annotated[
@@ -92,7 +85,7 @@ def run_study(
     from carbon.study.runner import Wishes
     from carbon.study.spec import make_spec, read_document
 
-    behind: list[str] = context.meta[_BEHIND]
+    behind: list[str] = behind_dashes(context)
     given: dict[str, Any] = {
         "name": name,
         "project": project,

@@ -1,0 +1,193 @@
+"""`carbon study tune`: a hyperparameter search of which every trial is a tracked run."""
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from carbon.errors import UsageError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
+
+
+def tune(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[TUNE.yaml] [-- COMMAND]",
+            help="A file that says what to search, over which options win; what a trial runs, "
+            "with {parameter} where one goes.",
+            show_default=False,
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The study of the trials' runs.")] = None,
+    project: Annotated[str | None, typer.Option(help="What the runs belong to.")] = None,
+    task: Annotated[str | None, typer.Option(help="Train this task of the trainers.")] = None,
+    size: Annotated[str | None, typer.Option(help="The task's size.")] = None,
+    strategy: Annotated[
+        str | None, typer.Option(help="How each trial is distributed: ddp, fsdp ...")
+    ] = None,
+    workers_per_trial: Annotated[
+        int | None, typer.Option(help="Workers of each trial.", show_default="1")
+    ] = None,
+    space: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PARAMETER=DOMAIN",
+            help="log:1e-4:1e-1, float:0:0.5, int:16:256, logint:1:1000 or choice:32,64,128; "
+            "repeatable.",
+        ),
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="What trials are compared by.", show_default="loss")
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option(help="min or max of it is best.", show_default="min")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(help="How many to try.", show_default="20")] = None,
+    parallel: Annotated[
+        int | None, typer.Option(help="How many at a time.", show_default="1")
+    ] = None,
+    max_epochs: Annotated[
+        int | None, typer.Option(help="Epochs of a trial that is not stopped.", show_default="10")
+    ] = None,
+    grace_epochs: Annotated[
+        int | None, typer.Option(help="Epochs that every trial has.", show_default="1")
+    ] = None,
+    reduction: Annotated[
+        int | None,
+        typer.Option(help="One in so many goes on at each rung.", show_default="3"),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of the draws and the trainings.", show_default="0")
+    ] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="optuna or ray.", show_default="optuna")
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PARAMETER=VALUE,...",
+            help="Compare with these parameters, in a trial that is not one of the search.",
+        ),
+    ] = None,
+    first: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PARAMETER=VALUE,...", help="Try these before any are drawn; repeatable."
+        ),
+    ] = None,
+    final: Annotated[
+        bool | None, typer.Option("--final", help="Train the best once more in the end.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Where it is kept.", show_default="studies/NAME"),
+    ] = None,
+) -> None:
+    """Search hyperparameters by random search with ASHA; every trial is a tracked run.
+
+    What is unfinished goes on when it is called again with the same name.
+    """
+    given = {
+        "name": name,
+        "project": project,
+        "task": task,
+        "size": size,
+        "strategy": strategy,
+        "workers_per_trial": workers_per_trial,
+        "metric": metric,
+        "mode": mode,
+        "trials": trials,
+        "parallel": parallel,
+        "max_epochs": max_epochs,
+        "grace_epochs": grace_epochs,
+        "reduction": reduction,
+        "seed": seed,
+        "backend": backend,
+        "final": final,
+    }
+    flags = {key: value for key, value in given.items() if value is not None}
+    try:
+        flags |= _parsed(space, baseline, first)
+        _run(words or [], flags, output)
+    except UsageError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _parsed(
+    space: list[str] | None, baseline: str | None, first: list[str] | None
+) -> dict[str, Any]:
+    from carbon.tuning.space import parameters_from_text
+
+    found: dict[str, Any] = {}
+    if space:
+        pairs = [text.partition("=") for text in space]
+        for text, (key, equals, domain) in zip(space, pairs, strict=True):
+            if not (key and equals and domain):
+                raise UsageError(f"--space {text}: give it as PARAMETER=DOMAIN")
+        found["space"] = {key.strip(): domain for key, _, domain in pairs}
+    if baseline is not None:
+        found["baseline"] = parameters_from_text("baseline", baseline)
+    if first:
+        found["first"] = tuple(parameters_from_text("first", text) for text in first)
+    return found
+
+
+def _run(words: list[str], flags: dict[str, Any], output: Path | None) -> None:
+    from rich.console import Console
+
+    from carbon import settings
+    from carbon.tuning.journal import Journal
+    from carbon.tuning.search import Search, check_unchanged, resumed, run_search
+    from carbon.tuning.spec import read_yaml, spec_from
+    from carbon.tuning.tables import Progress, trials_table, write_files
+
+    is_file = bool(words) and words[0].lower().endswith((".yaml", ".yml"))
+    if command := words[is_file:]:
+        flags["command"] = command
+    given = {**(read_yaml(Path(words[0])) if is_file else {}), **flags}
+    directory = output or directory_of(given.get("name"))
+    journal = Journal(directory)
+    spec = spec_from(resumed(journal, given))
+    check_unchanged(journal, spec)
+    console = Console(highlight=False, soft_wrap=True)
+    signal.signal(signal.SIGTERM, _interrupt)
+    with Progress(spec, console) as progress:
+        search = Search(spec, directory, settings.load(), progress.show)
+        try:
+            trials = run_search(search)
+        except KeyboardInterrupt:
+            _leave(spec.name, directory)
+    write_files(spec, trials, directory)
+    if not console.is_terminal:
+        console.print(trials_table(spec, trials))
+
+
+def directory_of(name: object) -> Path:
+    """Return where a search is kept unless told.
+
+    Raises:
+        UsageError: it has no name, or one that no directory can have.
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise UsageError("--name is missing: the study that the trials' runs are to be in")
+    if "/" in name or "\0" in name or name in (".", ".."):
+        raise UsageError(f"--name {name}: no directory can have this name; give an --output too")
+    return Path("studies") / name
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _leave(name: str, directory: Path) -> NoReturn:
+    sys.stderr.write(
+        f"carbon: the search in {directory} was ended, and its trials with it; "
+        f"`carbon study tune --name {name}` goes on with it\n"
+    )
+    raise typer.Exit(INTERRUPTED)

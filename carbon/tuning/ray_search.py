@@ -1,0 +1,190 @@
+"""Random search with ASHA on Ray Tune: a cluster's machines take the trials, or this one.
+
+ASHA as in `ray.tune.schedulers.ASHAScheduler`: a trial that reaches a rung is stopped where it is
+worse than the best 1 / `reduction` of those that were there before it, without a pause.
+"""
+
+import os
+import time
+import zlib
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.schedulers import ASHAScheduler
+from ray.tune.search import BasicVariantGenerator
+
+from carbon.tuning.running import GRACE_S, POLL_S, RunningTrial
+from carbon.tuning.search import Search
+from carbon.tuning.space import Domain
+from carbon.tuning.spec import TuneSpec
+
+METRIC, EPOCH, TRIAL = "metric", "epoch", "trial"
+"""What Ray knows a search's figures by, whatever they are called."""
+
+
+def search(search: Search) -> None:
+    """Run the trials that are still to be run, `parallel` at a time.
+
+    Raises:
+        KeyboardInterrupt: the search was ended.
+    """
+    spec = search.spec
+    is_ours = not ray.is_initialized()
+    if is_ours:
+        _connect(spec)
+    try:
+        _tuner(search).fit()
+        _await_ends(search)
+    finally:
+        if is_ours:
+            ray.shutdown()
+    if search.pending():
+        raise KeyboardInterrupt  # Which Ray takes for a wish to end in order.
+
+
+def _connect(spec: TuneSpec) -> None:
+    """Join the cluster at RAY_ADDRESS, or start one that ends with this process."""
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(**quiet)
+    else:
+        # As many cores as trials ask for: how many run at a time is the user's to say.
+        cores = spec.parallel * spec.workers_per_trial
+        ray.init(num_cpus=cores, include_dashboard=False, **quiet)
+
+
+def _tuner(search: Search) -> tune.Tuner:
+    spec = search.spec
+    domains = {name: _domain(domain) for name, domain in spec.domains.items()}
+    configurations = [
+        {**_parameters(spec, domains, number), TRIAL: str(number)} for number in search.pending()
+    ]
+    trainable = tune.with_parameters(
+        _Trainable, spec=spec, directory=str(search.directory.absolute()), settings=search.settings
+    )
+    return tune.Tuner(
+        tune.with_resources(trainable, {"cpu": spec.workers_per_trial}),
+        param_space={**domains, TRIAL: tune.choice([one[TRIAL] for one in configurations])},
+        tune_config=tune.TuneConfig(
+            metric=METRIC,
+            mode=spec.mode,
+            num_samples=len(configurations),
+            search_alg=BasicVariantGenerator(
+                points_to_evaluate=configurations, max_concurrent=spec.parallel
+            ),
+            scheduler=ASHAScheduler(
+                time_attr=EPOCH,
+                max_t=spec.max_epochs,
+                grace_period=spec.grace_epochs,
+                reduction_factor=spec.reduction,
+            ),
+        ),
+        run_config=tune.RunConfig(
+            name="ray",
+            storage_path=str(search.directory.absolute()),
+            verbose=0,
+            callbacks=[_Watcher(search)],
+        ),
+    )
+
+
+def _domain(domain: Domain) -> Any:
+    match domain.kind:
+        case "choice":
+            return tune.choice(list(domain.choices))
+        case "log":
+            return tune.loguniform(domain.low, domain.high)
+        case "float":
+            return tune.uniform(domain.low, domain.high)
+        case "logint":
+            return tune.lograndint(int(domain.low), int(domain.high) + 1)
+        case "int":
+            return tune.randint(int(domain.low), int(domain.high) + 1)
+
+
+def _parameters(spec: TuneSpec, domains: dict[str, Any], number: int) -> dict[str, Any]:
+    """Draw a trial's parameters, which follow from the seed and its number alone."""
+    if number < len(spec.first):
+        return dict(spec.first[number])
+    drawn = {}
+    for name, domain in domains.items():
+        seed = zlib.crc32(f"{spec.seed}/{number}/{name}".encode())
+        value = domain.sample(random_state=seed)
+        drawn[name] = value.item() if hasattr(value, "item") else value
+    return drawn
+
+
+class _Trainable(tune.Trainable):
+    """One trial in a process of Ray's: a step of it is an epoch of the training."""
+
+    def setup(self, config: dict[str, Any], **given: Any) -> None:
+        spec: TuneSpec = given["spec"]
+        parameters = {name: config[name] for name in spec.space}
+        self._spec = spec
+        self._epoch = 0
+        self._is_finished = False
+        self._news: deque[tuple[int, float | None]] = deque()
+        self._trial = RunningTrial(
+            spec, config[TRIAL], parameters, Path(given["directory"]), given["settings"]
+        )
+
+    def step(self) -> dict[str, Any]:
+        while not self._news:
+            has_ended = self._trial.has_ended  # Asked first: nothing is written after it.
+            self._news.extend(self._trial.poll())
+            if has_ended and not self._news:
+                self._finish()
+                # Of an epoch before all rungs: it has nothing to say to them.
+                return {METRIC: self._worst, EPOCH: 0, "done": True}
+            if not self._news:
+                time.sleep(POLL_S)
+        self._epoch, value = self._news.popleft()
+        if value is None:
+            has_diverged = self._spec.grace_epochs <= self._epoch < self._spec.max_epochs
+            if has_diverged:
+                self._trial.stop("stopped", "diverged")
+            return {METRIC: self._worst, EPOCH: 0, "done": has_diverged}
+        return {METRIC: value, EPOCH: self._epoch}
+
+    def cleanup(self) -> None:
+        """Called once Ray has decided that this is the end of it."""
+        if not self._trial.has_ended and self._epoch < self._spec.max_epochs:
+            self._trial.stop("stopped", "asha")
+        self._finish()
+
+    @property
+    def _worst(self) -> float:
+        return float("inf") if self._spec.mode == "min" else float("-inf")
+
+    def _finish(self) -> None:
+        if not self._is_finished:
+            self._is_finished = True
+            while not self._trial.has_ended:
+                time.sleep(POLL_S)
+            self._trial.poll()
+            self._trial.finish()
+
+
+class _Watcher(tune.Callback):
+    """Shows the trials while Ray runs them."""
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+        self._shown_s = 0.0
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        if time.monotonic() - self._shown_s > POLL_S:
+            self._shown_s = time.monotonic()
+            self._search.update()
+
+
+def _await_ends(search: Search) -> None:
+    """Wait for trials that Ray has let go of while they end."""
+    give_up_s = time.monotonic() + 2 * GRACE_S
+    while any(trial.status == "running" for trial in search.journal.trials()):
+        if time.monotonic() > give_up_s:
+            break
+        time.sleep(POLL_S)
