@@ -158,7 +158,7 @@ def _run(words: list[str], flags: dict[str, Any], output: Path | None) -> None:
     console = Console(highlight=False, soft_wrap=True)
     signal.signal(signal.SIGTERM, _interrupt)
     with Progress(spec, console) as progress:
-        search = Search(spec, directory, settings.load(), progress.show)
+        search = Search(spec, directory.absolute(), settings.load(), progress.show, Path.cwd())
         try:
             trials = run_search(search)
         except KeyboardInterrupt:

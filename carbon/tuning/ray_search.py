@@ -8,7 +8,7 @@ import os
 import time
 import zlib
 from collections import deque
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import ray
@@ -16,7 +16,8 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import BasicVariantGenerator
 
-from carbon.tuning.running import GRACE_S, POLL_S, RunningTrial
+from carbon.tuning.journal import Trial
+from carbon.tuning.running import GRACE_S, POLL_S
 from carbon.tuning.search import Search
 from carbon.tuning.space import Domain
 from carbon.tuning.spec import TuneSpec
@@ -47,6 +48,9 @@ def search(search: Search) -> None:
 
 def _connect(spec: TuneSpec) -> None:
     """Join the cluster at RAY_ADDRESS, or start one that ends with this process."""
+    # It is all in the table, and in the journal.
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if os.environ.get("RAY_ADDRESS"):
         ray.init(**quiet)
@@ -62,9 +66,7 @@ def _tuner(search: Search) -> tune.Tuner:
     configurations = [
         {**_parameters(spec, domains, number), TRIAL: str(number)} for number in search.pending()
     ]
-    trainable = tune.with_parameters(
-        _Trainable, spec=spec, directory=str(search.directory.absolute()), settings=search.settings
-    )
+    trainable = tune.with_parameters(_Trainable, search=replace(search, show=_show_nothing))
     return tune.Tuner(
         tune.with_resources(trainable, {"cpu": spec.workers_per_trial}),
         param_space={**domains, TRIAL: tune.choice([one[TRIAL] for one in configurations])},
@@ -72,6 +74,7 @@ def _tuner(search: Search) -> tune.Tuner:
             metric=METRIC,
             mode=spec.mode,
             num_samples=len(configurations),
+            reuse_actors=True,
             search_alg=BasicVariantGenerator(
                 points_to_evaluate=configurations, max_concurrent=spec.parallel
             ),
@@ -84,8 +87,9 @@ def _tuner(search: Search) -> tune.Tuner:
         ),
         run_config=tune.RunConfig(
             name="ray",
-            storage_path=str(search.directory.absolute()),
+            storage_path=str(search.directory),
             verbose=0,
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             callbacks=[_Watcher(search)],
         ),
     )
@@ -120,16 +124,23 @@ def _parameters(spec: TuneSpec, domains: dict[str, Any], number: int) -> dict[st
 class _Trainable(tune.Trainable):
     """One trial in a process of Ray's: a step of it is an epoch of the training."""
 
-    def setup(self, config: dict[str, Any], **given: Any) -> None:
-        spec: TuneSpec = given["spec"]
-        parameters = {name: config[name] for name in spec.space}
-        self._spec = spec
+    def setup(self, config: dict[str, Any], **search: Any) -> None:
+        self._search: Search = search["search"]
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take on another trial: a new process of Ray's takes seconds to start."""
+        self._finish()
+        self._begin(new_config)
+        return True
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        parameters = {name: config[name] for name in self._search.spec.space}
+        self._spec = self._search.spec
         self._epoch = 0
         self._is_finished = False
         self._news: deque[tuple[int, float | None]] = deque()
-        self._trial = RunningTrial(
-            spec, config[TRIAL], parameters, Path(given["directory"]), given["settings"]
-        )
+        self._trial = self._search.start(config[TRIAL], parameters)
 
     def step(self) -> dict[str, Any]:
         while not self._news:
@@ -151,8 +162,6 @@ class _Trainable(tune.Trainable):
 
     def cleanup(self) -> None:
         """Called once Ray has decided that this is the end of it."""
-        if not self._trial.has_ended and self._epoch < self._spec.max_epochs:
-            self._trial.stop("stopped", "asha")
         self._finish()
 
     @property
@@ -160,12 +169,19 @@ class _Trainable(tune.Trainable):
         return float("inf") if self._spec.mode == "min" else float("-inf")
 
     def _finish(self) -> None:
-        if not self._is_finished:
-            self._is_finished = True
-            while not self._trial.has_ended:
-                time.sleep(POLL_S)
-            self._trial.poll()
-            self._trial.finish()
+        if self._is_finished:
+            return
+        self._is_finished = True
+        if not self._trial.has_ended and self._epoch < self._spec.max_epochs:
+            self._trial.stop("stopped", "asha")
+        while not self._trial.has_ended:
+            time.sleep(POLL_S)
+        self._trial.poll()
+        self._trial.finish()
+
+
+def _show_nothing(trials: list[Trial]) -> None:
+    """Trials are shown by the process that has the terminal."""
 
 
 class _Watcher(tune.Callback):
@@ -174,6 +190,10 @@ class _Watcher(tune.Callback):
     def __init__(self, search: Search) -> None:
         self._search = search
         self._shown_s = 0.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Ray keeps a copy of what it runs on disk, where a terminal has no place.
+        return {}
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         if time.monotonic() - self._shown_s > POLL_S:

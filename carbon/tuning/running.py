@@ -50,6 +50,7 @@ class RunningTrial:
         parameters: Mapping[str, Value],
         directory: Path,
         settings: Settings,
+        working_directory: Path,
     ) -> None:
         """Start it."""
         self.name = name
@@ -67,7 +68,7 @@ class RunningTrial:
         self._journal = Journal(directory)
         self._log = directory / f"trial-{name}.log"
         self._journal.started(name, self.parameters, self.run_id)
-        self._process = self._start()
+        self._process = self._start(working_directory)
 
     def poll(self) -> list[tuple[int, float | None]]:
         """Return the metric of the epochs that have ended since this was last asked."""
@@ -132,10 +133,10 @@ class RunningTrial:
             found = f"it logged {', '.join(logged)}" if logged else "it logged nothing"
             self.reason = f"no metric {self._spec.metric!r}: {found}"
         else:
-            self.reason = f"exit code {code}: {_last_line(self._log)}"
+            self.reason = f"exit code {code}: {_last_line(self._log, self.run_id)}"
         return "failed"
 
-    def _start(self) -> "subprocess.Popen[bytes]":
+    def _start(self, working_directory: Path) -> "subprocess.Popen[bytes]":
         command = trial_command(self._spec, self.name, self.parameters)
         environ = {**os.environ, VARIABLE: str(self.run_id)}
         environ["CARBON_SPOOL_DIR"] = str(self._settings.spool_dir)
@@ -149,6 +150,7 @@ class RunningTrial:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     env=environ,
+                    cwd=working_directory,
                     # Ctrl-C is the search's, which stops its trials in order.
                     start_new_session=True,
                 )
@@ -223,13 +225,14 @@ def end_leftovers(spool: Spool, run_id: UUID, hostname: str) -> None:
         time.sleep(0.05)
 
 
-def _last_line(log: Path) -> str:
+def _last_line(log: Path, run_id: UUID) -> str:
+    """Return the last line that a trial wrote, but for what its tracking said at the end."""
     try:
         with open(log, "rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
-            lines = [
-                line for line in file.read().decode(errors="replace").splitlines() if line.strip()
-            ]
+            text = file.read().decode(errors="replace")
     except OSError:
         return "no output"
-    return f"{lines[-1].strip()[:200]} ({log})" if lines else f"no output ({log})"
+    lines = [line.strip() for line in text.splitlines() if str(run_id) not in line]
+    last = next((line for line in reversed(lines) if line), "no output")
+    return f"{last[:200]} ({log.name})"

@@ -24,14 +24,16 @@ class Search:
     """What a backend is given.
 
     Attributes:
-        directory: where the journal and the trials' output are.
+        directory: where the journal and the trials' output are, absolute.
         show: called again and again with the trials as they stand.
+        working_directory: of the trials' commands.
     """
 
     spec: TuneSpec
     directory: Path
     settings: Settings
     show: Show
+    working_directory: Path
 
     @property
     def journal(self) -> Journal:
@@ -40,7 +42,9 @@ class Search:
 
     def start(self, name: str, parameters: Mapping[str, Value]) -> RunningTrial:
         """Start a trial."""
-        return RunningTrial(self.spec, name, parameters, self.directory, self.settings)
+        return RunningTrial(
+            self.spec, name, parameters, self.directory, self.settings, self.working_directory
+        )
 
     def finished(self) -> dict[str, Trial]:
         """Return the trials that have ended by themselves or by decision, by name."""
