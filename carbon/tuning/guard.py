@@ -32,11 +32,12 @@ def main(grace_s: float, command: list[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
     try:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0).pid
+        # Kept: one that is thrown away takes the exit code with it.
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
     except OSError as error:
         sys.stderr.write(f"{command[0]}: {error.strerror}\n")
         return 127 if isinstance(error, FileNotFoundError) else 126
-    ended: dict[int, int] = {}
+    child, ended = process.pid, dict[int, int]()
     while _reap(ended) and child not in ended:
         ready, _, _ = select.select([0, wake], [], [])
         asked = set(os.read(wake, 4096)) if wake in ready else set()

@@ -47,7 +47,7 @@ def search(search: Search) -> None:
 
 
 def _connect(spec: TuneSpec) -> None:
-    """Join the cluster at RAY_ADDRESS, or start one that ends with this process."""
+    """Join the cluster at RAY_ADDRESS, or start one that ends with this process and is nobody else's."""
     # It is all in the table, and in the journal.
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
@@ -57,7 +57,7 @@ def _connect(spec: TuneSpec) -> None:
     else:
         # As many cores as trials ask for: how many run at a time is the user's to say.
         cores = spec.parallel * spec.workers_per_trial
-        ray.init(num_cpus=cores, include_dashboard=False, **quiet)
+        ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
 
 
 def _tuner(search: Search) -> tune.Tuner:

@@ -1,0 +1,139 @@
+"""`carbon study tune` called wrongly, from files, and its commands."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from carbon.cli import app
+from carbon.errors import UsageError
+from carbon.tuning.commands import trial_command
+from carbon.tuning.journal import Journal
+from carbon.tuning.search import check_unchanged, resumed
+from carbon.tuning.space import Domain, domain_from_text, parameters_from_text, shown
+from carbon.tuning.spec import read_document, spec_from
+
+SPACE = ["--space", "x=log:1e-4:1e-1"]
+COMMAND = ["--", "train", "{x}"]
+
+WRONG = [
+    (["--name", "a", *COMMAND], "--space is missing"),
+    ([*SPACE, *COMMAND], "--name is missing"),
+    (["--name", "a/b", *SPACE, *COMMAND], "a/b"),
+    (["--name", "a", *SPACE], "give what to train"),
+    (["--name", "a", *SPACE, "--task", "digits", *COMMAND], "give what to train"),
+    (["--name", "a", "--space", "x", *COMMAND], "--space x: give it as PARAMETER=DOMAIN"),
+    (["--name", "a", "--space", "x=normal:0:1", *COMMAND], "'normal' is no kind of domain"),
+    (["--name", "a", "--space", "x=log:0:1", *COMMAND], "has to begin above 0"),
+    (["--name", "a", "--space", "x=int:1:2.5", *COMMAND], "have to be whole numbers"),
+    (["--name", "a", "--space", "x=float:2:1", *COMMAND], "has to be below"),
+    (["--name", "a", "--space", "x=float:a:b", *COMMAND], "give float:LOW:HIGH"),
+    (["--name", "a", "--space", "x=choice:1,1", *COMMAND], "different choices"),
+    (["--name", "a", "--space", "seed=int:1:2", *COMMAND], "--space seed"),
+    (["--name", "a", *SPACE, "--", "train"], "no {x} for it"),
+    (["--name", "a", *SPACE, "--", "train", "{x}", "{y}"], "{y} in the command"),
+    (["--name", "a", *SPACE, "--trials", "0", *COMMAND], "--trials 0"),
+    (["--name", "a", *SPACE, "--mode", "best", *COMMAND], "--mode 'best'"),
+    (["--name", "a", *SPACE, "--backend", "hyperopt", *COMMAND], "--backend 'hyperopt'"),
+    (["--name", "a", *SPACE, "--reduction", "1", *COMMAND], "--reduction 1"),
+    (["--name", "a", *SPACE, "--grace-epochs", "20", *COMMAND], "--grace-epochs 20: more than"),
+    (["--name", "a", *SPACE, "--baseline", "y=1", *COMMAND], "--baseline: x is missing"),
+    (["--name", "a", *SPACE, "--baseline", "x", *COMMAND], "--baseline x: give it as"),
+    (["--name", "a", *SPACE, "--first", "x=1", *COMMAND], "x=1 is outside"),
+    (["--name", "a", *SPACE, "--task", "digits", "--workers-per-trial", "2"], "one worker"),
+    (["nowhere.yaml"], "nowhere.yaml: No such file"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), WRONG)
+def test_a_wrong_call_is_one_line_that_names_it(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["study", "tune", *arguments])
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- a\n", "mapping"),
+        ("name: [\n", "no YAML"),
+        ("name: a\nlearning: 3\n", "'learning' is none of the keys name,"),
+    ],
+)
+def test_a_wrong_file_is_named(text: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "tune.yaml"
+    file.write_text(text)
+    with pytest.raises(UsageError) as raised:
+        read_document(file)
+    assert str(file) in str(raised.value)
+    assert said in str(raised.value)
+
+
+def test_a_file_says_what_flags_say(tmp_path: Path) -> None:
+    file = tmp_path / "tune.yaml"
+    file.write_text(
+        "name: search-1\ntask: digits\nmax-epochs: 9\nspace:\n  learning_rate: log:1e-4:1e-1\n"
+        "baseline: {learning_rate: 0.001}\nfirst: [{learning_rate: 0.01}]\n"
+    )
+    spec = spec_from(read_document(file))
+    assert (spec.max_epochs, spec.baseline) == (9, {"learning_rate": 0.001})
+    assert spec.domains == {"learning_rate": Domain("log", 1e-4, 1e-1)}
+    assert spec.project_name == "digits"
+
+
+def test_domains_and_parameters_are_read() -> None:
+    assert domain_from_text("a", "choice:32,x,true").choices == (32, "x", True)
+    assert not domain_from_text("a", "int:1:4").holds(2.0)
+    assert not domain_from_text("a", "int:1:4").holds(5)
+    assert domain_from_text("a", "float:0:1").holds(1)
+    assert parameters_from_text("first", "a=1e-3, b=x") == {"a": 1e-3, "b": "x"}
+    assert shown({"a": 0.123456, "b": 3, "c": "x"}) == "a=0.1235 b=3 c=x"
+
+
+def test_a_trial_of_the_trainers_tells_what_it_was_tried_for() -> None:
+    spec = spec_from(
+        {
+            "name": "search-1",
+            "task": "digits",
+            "strategy": "ddp",
+            "workers_per_trial": 2,
+            "space": {"learning_rate": "log:1e-4:1e-1", "batch_size": "choice:32,64"},
+            "max_epochs": 7,
+        }
+    )
+    command = trial_command(spec, "3", {"learning_rate": 0.25, "batch_size": 64})
+    end = command.index("--")
+    assert command[:5] == [sys.executable, "-m", "carbon", "run", "--project"]
+    assert "trial=3" in command[:end]
+    assert {"learning_rate=0.25", "search_metric=loss", "search_mode=min", "search_epochs=7"} < set(
+        command[:end]
+    )
+    training = " ".join(command[end:])
+    assert "torch.distributed.run --standalone --nproc-per-node=2 -m trainers.train" in training
+    assert "--task digits --epochs 7 --seed 0 --learning-rate 0.25 --batch-size 64" in training
+
+
+def test_a_search_that_has_begun_is_not_another_one(tmp_path: Path) -> None:
+    given = {"name": "a", "space": {"x": "float:0:1"}, "command": ["train", "{x}"]}
+    journal = Journal(tmp_path)
+    journal.begun(spec_from(given).model_dump(mode="json"))
+    again = spec_from(resumed(journal, {"name": "a", "trials": 40}))
+    check_unchanged(journal, again)
+    assert (again.trials, again.command) == (40, ("train", "{x}"))
+    with pytest.raises(UsageError, match=r"--seed 3: the search in .* has begun with 0"):
+        check_unchanged(journal, spec_from(resumed(journal, {"name": "a", "seed": 3})))
+
+
+def test_a_line_torn_by_a_kill_is_left_out(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.begun({})
+    with open(journal.path, "a") as file:
+        file.write(json.dumps({"event": "started"})[:8])
+    assert journal.trials() == []
