@@ -65,3 +65,12 @@ def test_what_ends_when_asked_is_not_killed(tmp_path: Path) -> None:
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(timeout=30) == 5
+
+
+def test_a_command_ends_where_its_guard_is_killed(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    with started("sh", "-c", f"echo $$ > {pids}; exec sleep 60", grace_s=30) as process:
+        wait_until(lambda: pids.exists() and bool(pids.read_text().strip()))
+        command = psutil.Process(int(pids.read_text()))
+        process.kill()
+    wait_until(lambda: not command.is_running() or command.status() == psutil.STATUS_ZOMBIE)

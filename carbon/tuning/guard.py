@@ -16,14 +16,14 @@ import sys
 import time
 from pathlib import Path
 
-_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
 
 
 def main(grace_s: float, command: list[str]) -> int:
     """Start the command, watch it and the search, and leave nothing of it behind."""
-    if sys.platform == "linux":
-        # What loses its parent becomes a child of this process, in whatever session it is.
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else lambda *_: 0
+    # What loses its parent becomes a child of this process, in whatever session it is.
+    prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     wake, ring = os.pipe()
     for fd in (wake, ring):
         os.set_blocking(fd, False)
@@ -33,7 +33,13 @@ def main(grace_s: float, command: list[str]) -> int:
         signal.signal(number, lambda *_: None)
     try:
         # Kept: one that is thrown away takes the exit code with it.
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+            # Should this process be killed, as Ray does with its workers' children.
+            preexec_fn=lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0),
+        )
     except OSError as error:
         sys.stderr.write(f"{command[0]}: {error.strerror}\n")
         return 127 if isinstance(error, FileNotFoundError) else 126

@@ -18,7 +18,7 @@ from ray.tune.search import BasicVariantGenerator
 
 from carbon.tuning.journal import Trial
 from carbon.tuning.running import GRACE_S, POLL_S
-from carbon.tuning.search import Search
+from carbon.tuning.search import Search, clear_up
 from carbon.tuning.space import Domain
 from carbon.tuning.spec import TuneSpec
 
@@ -39,17 +39,21 @@ def search(search: Search) -> None:
     try:
         _tuner(search).fit()
         _await_ends(search)
+    except KeyboardInterrupt:
+        ray.shutdown()  # Trials end with the processes that look after them.
+        clear_up(search, "the search was ended")
+        raise
     finally:
         if is_ours:
             ray.shutdown()
-    if search.pending():
-        raise KeyboardInterrupt  # Which Ray takes for a wish to end in order.
 
 
 def _connect(spec: TuneSpec) -> None:
     """Join the cluster at RAY_ADDRESS, or start one that ends with this process and is nobody else's."""
     # It is all in the table, and in the journal.
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    # Ctrl-C ends the search here: to Ray it would be one more decision to stop its trials.
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if os.environ.get("RAY_ADDRESS"):

@@ -11,10 +11,12 @@ from carbon.errors import CarbonError, UsageError
 from carbon.processes import require
 from carbon.settings import Settings
 from carbon.spool import HeldFile, Spool
+from carbon.tuning.figures import figures
 from carbon.tuning.journal import BASELINE, FINAL, Journal, Trial
 from carbon.tuning.running import POLL_S, RunningTrial, end_leftovers, hand_over
 from carbon.tuning.space import Value
 from carbon.tuning.spec import CHANGEABLE, TuneSpec
+from carbon.tuning.trials import kept_report
 
 Show = Callable[[list[Trial]], None]
 
@@ -27,6 +29,7 @@ class Search:
         directory: where the journal and the trials' output are, absolute.
         show: called again and again with the trials as they stand.
         working_directory: of the trials' commands.
+        poll_s: how often trials are asked for news, in seconds.
     """
 
     spec: TuneSpec
@@ -34,6 +37,7 @@ class Search:
     settings: Settings
     show: Show
     working_directory: Path
+    poll_s: float = POLL_S
 
     @property
     def journal(self) -> Journal:
@@ -108,7 +112,7 @@ def run_search(search: Search) -> list[Trial]:
     with _alone(search.directory):
         if search.journal.spec() is None:
             search.journal.begun(spec.model_dump(mode="json"))
-        _clear_up(search)
+        clear_up(search, "the search was killed")
         if spec.baseline is not None and BASELINE not in search.finished():
             _run_one(search, BASELINE, spec.baseline)
         if search.pending():
@@ -120,23 +124,11 @@ def run_search(search: Search) -> list[Trial]:
                 from carbon.tuning import optuna_search
 
                 optuna_search.search(search)
-        best = best_of(search.journal.trials(), spec.mode)
+        best = figures(search.journal.trials(), spec.mode).best
         if spec.final and best is not None and FINAL not in search.finished():
             _run_one(search, FINAL, best.parameters)
         search.update()
         return search.journal.trials()
-
-
-def best_of(trials: list[Trial], mode: str) -> Trial | None:
-    """Return the completed searched trial with the best last value; the first of equal ones."""
-    known = [
-        (trial.last_value, trial)
-        for trial in trials
-        if trial.is_searched and trial.status == "completed" and trial.last_value is not None
-    ]
-    if not known:
-        return None
-    return (min if mode == "min" else max)(known, key=lambda pair: pair[0])[1]
 
 
 def _run_one(search: Search, name: str, parameters: Mapping[str, Value]) -> None:
@@ -146,7 +138,7 @@ def _run_one(search: Search, name: str, parameters: Mapping[str, Value]) -> None
         while not trial.has_ended:
             trial.poll()
             search.update()
-            time.sleep(POLL_S)
+            time.sleep(search.poll_s)
     except BaseException:
         interrupt([trial])
         raise
@@ -166,16 +158,22 @@ def interrupt(running: list[RunningTrial]) -> None:
         trial.finish()
 
 
-def _clear_up(search: Search) -> None:
-    """End what is left of trials whose search was killed."""
+def clear_up(search: Search, why: str) -> None:
+    """End what is left of trials that nobody looks after any more."""
     spool = Spool(search.settings.spool_dir)
     hostname = topology.detect(os.environ).hostname
     for trial in search.journal.trials():
         if trial.status == "running":
             end_leftovers(spool, trial.run_id, hostname)
             hand_over(search.settings, trial.run_id)
-            reason = "the search was killed"
-            search.journal.ended(trial.name, "interrupted", reason, None, None)
+            report = kept_report(spool, trial.run_id)
+            search.journal.ended(
+                trial.name,
+                "interrupted",
+                why,
+                None if report is None else report.energy_kwh,
+                None if report is None else report.emissions_kg,
+            )
 
 
 class _alone:  # noqa: N801 - used like a function
@@ -190,7 +188,7 @@ class _alone:  # noqa: N801 - used like a function
             held = HeldFile.open(self._directory / "lock")
         except OSError as error:
             raise CarbonError(
-                f"{self._directory} cannot be used: {error.strerror}; give another --output"
+                f"{self._directory} cannot be used: {error.strerror}; give another --folder"
             ) from error
         if held is None:
             raise CarbonError(f"the search in {self._directory} is run by another process")
