@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from carbon.behind_dashes import behind_dashes
 from carbon.errors import UsageError
 
 INTERRUPTED = 130
@@ -15,14 +16,9 @@ INTERRUPTED = 130
 
 
 def tune(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[TUNE.yaml] [-- COMMAND]",
-            help="A file that says what to search, over which options win; what a trial runs, "
-            "with {parameter} where one goes.",
-            show_default=False,
-        ),
+    context: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[TUNE.yaml]", help="The search's file.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The study of the trials' runs.")] = None,
     project: Annotated[str | None, typer.Option(help="What the runs belong to.")] = None,
@@ -84,14 +80,16 @@ def tune(
     final: Annotated[
         bool | None, typer.Option("--final", help="Train the best once more in the end.")
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="Where it is kept.", show_default="studies/NAME"),
+    folder: Annotated[
+        Path | None, typer.Option(help="Where it is kept.", show_default="studies/NAME")
     ] = None,
 ) -> None:
     """Search hyperparameters by random search with ASHA; every trial is a tracked run.
 
-    What is unfinished goes on when it is called again with the same name.
+    Behind `--` stands a command with {parameter} in it for each of them, to be run in place of a
+    task. {epochs}, {seed} and {trial} are filled in too.
+
+    Called again it goes on where it stopped. Options win over the file.
     """
     given = {
         "name": name,
@@ -114,9 +112,14 @@ def tune(
     flags = {key: value for key, value in given.items() if value is not None}
     try:
         flags |= _parsed(space, baseline, first)
-        _run(words or [], flags, output)
+        _run(file, {**flags, **_command(behind_dashes(context))}, folder)
     except UsageError as error:
-        raise typer.BadParameter(str(error)) from error
+        typer.echo(f"carbon study: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+def _command(behind: list[str]) -> dict[str, list[str]]:
+    return {"command": behind} if behind else {}
 
 
 def _parsed(
@@ -138,27 +141,30 @@ def _parsed(
     return found
 
 
-def _run(words: list[str], flags: dict[str, Any], output: Path | None) -> None:
+def _run(file: Path | None, flags: dict[str, Any], folder: Path | None) -> None:
     from rich.console import Console
 
     from carbon import settings
+    from carbon.tuning.figures import figures, sentences
     from carbon.tuning.journal import Journal
     from carbon.tuning.search import Search, check_unchanged, resumed, run_search
-    from carbon.tuning.spec import read_yaml, spec_from
+    from carbon.tuning.spec import read_document, spec_from
     from carbon.tuning.tables import Progress, trials_table, write_files
 
-    is_file = bool(words) and words[0].lower().endswith((".yaml", ".yml"))
-    if command := words[is_file:]:
-        flags["command"] = command
-    given = {**(read_yaml(Path(words[0])) if is_file else {}), **flags}
-    directory = output or directory_of(given.get("name"))
+    given = {**(read_document(file) if file is not None else {}), **flags}
+    directory = (folder or folder_of(given.get("name"))).absolute()
     journal = Journal(directory)
     spec = spec_from(resumed(journal, given))
     check_unchanged(journal, spec)
     console = Console(highlight=False, soft_wrap=True)
+    if spec.backend == "ray" and any(trial.status != "running" for trial in journal.trials()):
+        console.print(
+            "Ray Tune's ASHA begins anew: what earlier trials reached does not stop those that are "
+            "still to come; with --backend optuna it does"
+        )
     signal.signal(signal.SIGTERM, _interrupt)
     with Progress(spec, console) as progress:
-        search = Search(spec, directory.absolute(), settings.load(), progress.show, Path.cwd())
+        search = Search(spec, directory, settings.load(), progress.show, Path.cwd())
         try:
             trials = run_search(search)
         except KeyboardInterrupt:
@@ -166,9 +172,14 @@ def _run(words: list[str], flags: dict[str, Any], output: Path | None) -> None:
     write_files(spec, trials, directory)
     if not console.is_terminal:
         console.print(trials_table(spec, trials))
+    found = figures(trials, spec.mode)
+    for line in sentences(found, spec.metric, spec.mode):
+        console.print(line, markup=False)
+    if found.best is None:
+        raise typer.Exit(1)
 
 
-def directory_of(name: object) -> Path:
+def folder_of(name: object) -> Path:
     """Return where a search is kept unless told.
 
     Raises:
@@ -177,8 +188,8 @@ def directory_of(name: object) -> Path:
     if not isinstance(name, str) or not name.strip():
         raise UsageError("--name is missing: the study that the trials' runs are to be in")
     if "/" in name or "\0" in name or name in (".", ".."):
-        raise UsageError(f"--name {name}: no directory can have this name; give an --output too")
-    return Path("studies") / name
+        raise UsageError(f"--name {name}: no directory can have this name; give an --folder too")
+    return Path("studies") / name.strip()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Mapping
 
+from carbon.study.commands import training
 from carbon.tuning.space import Value
 from carbon.tuning.spec import TuneSpec
 
@@ -33,27 +34,15 @@ def trial_command(spec: TuneSpec, name: str, parameters: Mapping[str, Value]) ->
 
 def _trainers(spec: TuneSpec) -> list[str]:
     """Return the trainers' command for the task, with placeholders."""
-    workers = str(spec.workers_per_trial)
-    training = ["-m", "trainers.train", "--task", str(spec.task), "--strategy", spec.strategy]
+    options = ["--task", str(spec.task), "--epochs", "{epochs}"]
     if spec.size is not None:
-        training += ["--size", spec.size]
-    training += ["--epochs", "{epochs}"]
-    for parameter in spec.space:
-        training += [f"--{parameter.replace('_', '-')}", f"{{{parameter}}}"]
+        options += ["--size", spec.size]
     if "seed" not in spec.space:
-        training += ["--seed", "{seed}"]
-    training += ["--project", spec.project_name, "--study", spec.name]
-    match spec.strategy:
-        case "single":
-            return [sys.executable, *training]
-        case "horovod":
-            return ["horovodrun", "-np", workers, sys.executable, *training]
-        case "ray-ddp" | "ray-deepspeed":
-            return [sys.executable, *training, "--workers", workers]
-        case _:
-            # A free port of its own for each trial: `--standalone`.
-            torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", workers]
-            return [sys.executable, *torchrun, *training]
+        options += ["--seed", "{seed}"]
+    for parameter in spec.space:
+        options += [f"--{parameter.replace('_', '-')}", f"{{{parameter}}}"]
+    options += ["--project", spec.project_name, "--study", spec.name]
+    return training(spec.strategy, spec.workers_per_trial, options)
 
 
 def _filled(word: str, known: Mapping[str, Value]) -> str:

@@ -28,6 +28,7 @@ class Trial:
     Attributes:
         name: its number, from 0 on, or `BASELINE` or `FINAL`.
         values: the metric by epoch, the first epoch being 1; None where it was not finite.
+        reported_s: when each of these epochs ended, in seconds since the trial began.
         energy_kwh, emissions_kg: of its run, once that has ended; None is unknown.
         reason: why it ended, where it did not complete.
     """
@@ -37,6 +38,7 @@ class Trial:
     run_id: UUID
     started_at: datetime
     values: dict[int, float | None] = field(default_factory=dict)
+    reported_s: dict[int, float] = field(default_factory=dict)
     status: TrialStatus = "running"
     ended_at: datetime | None = None
     reason: str | None = None
@@ -45,8 +47,8 @@ class Trial:
 
     @property
     def is_searched(self) -> bool:
-        """Whether it was drawn by the search, and not cut off before the search could decide."""
-        return self.name not in (BASELINE, FINAL) and self.status != "interrupted"
+        """Whether it is one of the search's own, not the baseline or the final training."""
+        return self.name not in (BASELINE, FINAL)
 
     @property
     def last_value(self) -> float | None:
@@ -82,7 +84,12 @@ class Journal:
                     )
                     everything.append(found[line["trial"]])
                 case "reported":
-                    found[line["trial"]].values[line["epoch"]] = line["value"]
+                    trial, epoch = found[line["trial"]], line["epoch"]
+                    took = datetime.fromisoformat(line["at"]) - trial.started_at
+                    trial.values[epoch], trial.reported_s[epoch] = (
+                        line["value"],
+                        took.total_seconds(),
+                    )
                 case "ended":
                     trial = found[line["trial"]]
                     trial.status, trial.reason = line["status"], line["reason"]
@@ -134,7 +141,7 @@ class Journal:
                 os.close(fd)
         except OSError as error:
             raise CarbonError(
-                f"{self.path} cannot be written: {error.strerror}; give another --output"
+                f"{self.path} cannot be written: {error.strerror}; give another --folder"
             ) from error
 
     def _lines(self) -> list[dict[str, Any]]:

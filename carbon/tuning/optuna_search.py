@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from carbon.tuning.journal import Trial
-from carbon.tuning.running import POLL_S, RunningTrial
+from carbon.tuning.running import RunningTrial
 from carbon.tuning.search import Search, interrupt
 from carbon.tuning.space import Domain
 from carbon.tuning.spec import TuneSpec
@@ -47,7 +47,7 @@ def search(search: Search) -> None:
                 if _look_after(search.spec, study, one):
                     running.remove(one)
             search.update()
-            time.sleep(POLL_S)
+            time.sleep(search.poll_s)
     except BaseException:
         interrupt([one.trial for one in running])
         raise

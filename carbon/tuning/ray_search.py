@@ -1,7 +1,11 @@
 """Random search with ASHA on Ray Tune: a cluster's machines take the trials, or this one.
 
 ASHA as in `ray.tune.schedulers.ASHAScheduler`: a trial that reaches a rung is stopped where it is
-worse than the best 1 / `reduction` of those that were there before it, without a pause.
+worse than the best 1 / `reduction` of those that were there before it, without a pause. A search
+that is gone on with keeps the trials that have ended, but begins with empty rungs.
+
+On a cluster of several machines the search's folder has to be on a file system that all of them
+share.
 """
 
 import os
@@ -49,7 +53,7 @@ def search(search: Search) -> None:
 
 
 def _connect(spec: TuneSpec) -> None:
-    """Join the cluster at RAY_ADDRESS, or start one that ends with this process and is nobody else's."""
+    """Join the cluster at RAY_ADDRESS, or start one for this process alone."""
     # It is all in the table, and in the journal.
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     # Ctrl-C ends the search here: to Ray it would be one more decision to stop its trials.
@@ -155,7 +159,7 @@ class _Trainable(tune.Trainable):
                 # Of an epoch before all rungs: it has nothing to say to them.
                 return {METRIC: self._worst, EPOCH: 0, "done": True}
             if not self._news:
-                time.sleep(POLL_S)
+                time.sleep(self._search.poll_s)
         self._epoch, value = self._news.popleft()
         if value is None:
             has_diverged = self._spec.grace_epochs <= self._epoch < self._spec.max_epochs
@@ -179,7 +183,7 @@ class _Trainable(tune.Trainable):
         if not self._trial.has_ended and self._epoch < self._spec.max_epochs:
             self._trial.stop("stopped", "asha")
         while not self._trial.has_ended:
-            time.sleep(POLL_S)
+            time.sleep(self._search.poll_s)
         self._trial.poll()
         self._trial.finish()
 

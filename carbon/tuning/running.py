@@ -111,7 +111,7 @@ class RunningTrial:
         if status == "stopped":
             mark_stopped(self._spool, self.run_id, self.reason or "search")
         hand_over(self._settings, self.run_id)
-        report = self._report = kept_report(self._settings.spool_dir, self.run_id) or self._report
+        report = self._report = kept_report(self._spool, self.run_id) or self._report
         self._journal.ended(
             self.name,
             status,
@@ -160,7 +160,7 @@ class RunningTrial:
     def _read(self) -> None:
         parts = self._parts.parts()
         if not parts:  # Not begun yet, or delivered already.
-            self._report = kept_report(self._settings.spool_dir, self.run_id) or self._report
+            self._report = kept_report(self._spool, self.run_id) or self._report
             return
         told: _Told = tuple(
             (p.started.part_name, len(p.epochs), p.sampled.at_s, p.ended is None) for p in parts

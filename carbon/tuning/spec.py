@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from carbon.errors import UsageError, first_wrong
-from carbon.processes import require
 from carbon.schema import Strategy
 from carbon.schema.fields import Name
+from carbon.study.spec import read_document as read_yaml
 from carbon.tuning.space import (
     Domain,
     Value,
@@ -122,33 +122,22 @@ def spec_from(given: Mapping[str, Any]) -> TuneSpec:
         raise UsageError(f"{option} {value!r}: {message}") from error
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_document(path: Path) -> dict[str, Any]:
     """Read what a file says of a search; `learning-rate` and `learning_rate` are the same key.
 
     Raises:
-        UsageError: it cannot be read, or is no mapping; names the file.
+        UsageError: it cannot be read, or says what is no part of a search; names the file.
     """
-    require("tune", "yaml")
-    import yaml
-
-    try:
-        said = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise UsageError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(said, dict):
-        raise UsageError(f"{path}: give keys and values, `name: search-1` and the like")
-    given = {str(key).replace("-", "_"): value for key, value in said.items()}
-    unknown = [key for key in given if key not in TuneSpec.model_fields]
+    said = {str(key).replace("-", "_"): value for key, value in read_yaml(path).items()}
+    unknown = [key for key in said if key not in TuneSpec.model_fields]
     if unknown:
         known = ", ".join(TuneSpec.model_fields)
         raise UsageError(f"{path}: {unknown[0]!r} is none of the keys {known}")
-    if isinstance(given.get("command"), str):
+    if isinstance(said.get("command"), str):
         import shlex
 
-        given["command"] = shlex.split(given["command"])
-    return given
+        said["command"] = shlex.split(said["command"])
+    return said
 
 
 def placeholders(command: tuple[str, ...]) -> list[str]:

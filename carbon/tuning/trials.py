@@ -1,25 +1,25 @@
 """What the runs of a search say of its trials: from reports, by the spool or the ledger."""
 
-from pathlib import Path
+from collections.abc import Iterable
 from uuid import UUID
 
-from pydantic import ValidationError
-
+from carbon.analysis.reaching import course
 from carbon.schema import RunReport
+from carbon.spool import Spool
+from carbon.tuning.journal import Trial, TrialStatus
+from carbon.tuning.space import Value
 
 STOPPED_TAG = "stopped"
 """A run with this tag was ended by the search that the tag names, and did not fail."""
 
 
-def kept_report(spool_dir: Path, run_id: UUID) -> RunReport | None:
+def kept_report(spool: Spool, run_id: UUID) -> RunReport | None:
     """Read the report of a run that has ended, delivered or not; None where there is none."""
-    for state in ("runs", "delivered", "rejected"):
-        try:
-            text = (spool_dir / state / str(run_id) / "report.json").read_text(encoding="utf-8")
-            return RunReport.model_validate_json(text)
-        except (OSError, ValidationError):
-            continue
-    return None
+    return (
+        spool.report(run_id)
+        or spool.report(run_id, "delivered")
+        or spool.report(run_id, "rejected")
+    )
 
 
 def curve(report: RunReport, metric: str) -> dict[int, float | None]:
@@ -36,3 +36,47 @@ def curve(report: RunReport, metric: str) -> dict[int, float | None]:
     if not report.epochs and report.status != "running" and metric in report.metrics:
         found[1] = report.metrics[metric]
     return dict(sorted(found.items()))
+
+
+def trials_of(reports: Iterable[RunReport]) -> list[Trial]:
+    """Return the trials that runs of a study tell of, in the order in which they began.
+
+    Runs that belong to no search are left out. The run alone tells how its trial ended: one that a
+    search has stopped says so in a tag.
+    """
+    found = [
+        _trial(report)
+        for report in reports
+        if "trial" in report.tags and "search_metric" in report.config
+    ]
+    return sorted(found, key=lambda trial: trial.started_at)
+
+
+def _trial(report: RunReport) -> Trial:
+    metric = str(report.config["search_metric"])
+    values = curve(report, metric)
+    ended_s = {milestone.index + 1: milestone.time_s for milestone in course(report, metric)}
+    return Trial(
+        name=report.tags["trial"],
+        parameters=_parameters(report),
+        run_id=report.run_id,
+        started_at=report.started_at,
+        values=values,
+        # What a run takes before and between its epochs is not in them.
+        reported_s={epoch: ended_s.get(epoch, report.duration_s) for epoch in values},
+        status=_status(report),
+        ended_at=report.ended_at,
+        reason=report.tags.get(STOPPED_TAG),
+        energy_kwh=report.energy_kwh,
+        emissions_kg=report.emissions_kg,
+    )
+
+
+def _status(report: RunReport) -> TrialStatus:
+    return "stopped" if STOPPED_TAG in report.tags else report.status
+
+
+def _parameters(report: RunReport) -> dict[str, Value]:
+    names = str(report.config.get("search_parameters", "")).split(",")
+    values = {name: report.config.get(name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
