@@ -94,7 +94,7 @@ horovod: $(VENV)/.dev compiler
 
 # The versions that set-up and CI use, made anew from what is installed.
 constraints: $(VENV)/.dev
-	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable --exclude horovod | sed 's/+cpu$$//' > constraints.txt
 
 clean:
 	rm -rf $(VENV) .bench .demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache
