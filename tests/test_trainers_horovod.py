@@ -12,7 +12,7 @@ import torch
 
 from carbon.settings import Settings
 from carbon.spool import Spool
-from tests.test_trainers_strategies import SHARED_TRAINING
+from tests.test_trainers_strategies import SHARED_TRAINING, assert_close
 from trainers import install_horovod
 from trainers.install_horovod import InstallError, Patch
 
@@ -27,32 +27,37 @@ ON_CPU = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 @pytest.fixture(scope="module")
 def trainings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """What each worker saw, by strategy, number of workers and rank."""
+    """What each worker saw: `horovod-double-2-1` is the second of two."""
     folder = tmp_path_factory.mktemp("horovod")
     script = folder / "shared_training.py"
     script.write_text(SHARED_TRAINING)
     one = [sys.executable, str(script), str(folder)]
-    for command in ([*one, "single", "horovod"], [*HOROVODRUN, *one, "horovod"]):
+    for command in ([*one, "single,horovod", ""], [*HOROVODRUN, *one, "horovod", ""]):
         subprocess.run(command, env=os.environ | ON_CPU, check=True, timeout=300)
     return {path.stem: torch.load(path) for path in folder.glob("*.pt")}
 
 
 @needs_horovod
-@pytest.mark.parametrize("name", ["horovod-1-0", "horovod-2-0", "horovod-2-1"])
+@pytest.mark.parametrize("place", ["1-0", "2-0", "2-1"])
 def test_any_number_of_workers_reaches_the_weights_and_metrics_of_one(
-    trainings: dict[str, dict[str, Any]], name: str
+    trainings: dict[str, dict[str, Any]], place: str
 ) -> None:
     """In double precision, where only a wrong factor or a wrong share would show."""
-    alone, shared = trainings["single-1-0"], trainings[name]
-    torch.testing.assert_close(shared["weights"], alone["weights"], rtol=1e-8, atol=1e-10)
-    torch.testing.assert_close(shared["metrics"], alone["metrics"], rtol=1e-8, atol=1e-10)
+    alone, shared = trainings["single-double-1-0"], trainings[f"horovod-double-{place}"]
+    assert_close(shared["metrics"], alone["metrics"], "double")
+    assert (shared["state"] is None) == (place == "2-1")
+    if shared["state"] is not None:
+        assert_close(shared["state"], alone["state"], "double")
 
 
 @needs_horovod
-def test_the_first_worker_has_the_whole_state(trainings: dict[str, dict[str, Any]]) -> None:
-    alone, shared = trainings["single-1-0"], trainings["horovod-2-0"]
-    torch.testing.assert_close(shared["full_state"], alone["full_state"], rtol=1e-8, atol=1e-10)
-    assert trainings["horovod-2-1"]["full_state"] is None
+def test_it_goes_on_from_a_checkpoint_to_the_same_weights(
+    trainings: dict[str, dict[str, Any]],
+) -> None:
+    whole, resumed = trainings["horovod-double-2-0"], trainings["resumed-horovod-double-2-0"]
+    assert resumed["start"] == 1
+    assert_close(resumed["state"], whole["state"], "double")
+    assert_close(resumed["metrics"], whole["metrics"][1:], "double")
 
 
 @needs_horovod

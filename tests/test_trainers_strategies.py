@@ -91,7 +91,7 @@ def train(name, is_double, save_to=None, resume_from=None):
     torch.save(seen, folder / f"{resumed}{name}{with_whom}-{place}.pt")
 
 for name in sys.argv[2].split(","):
-    for is_double in [False] if name.startswith("deepspeed") else [False, True]:
+    for is_double in [False] if "deepspeed" in name else [False, True]:
         train(name, is_double, save_to=f"{name}-checkpoint")
         train(name, is_double, resume_from=f"{name}-checkpoint")
 for other in filter(None, sys.argv[3].split(",")):
@@ -199,13 +199,25 @@ def test_the_number_of_threads_is_given_back() -> None:
     assert torch.get_num_threads() == before
 
 
-@pytest.mark.parametrize("name", [*get_args(schema.Strategy), "dpp", ""])
+def test_every_strategy_that_a_report_can_name_is_there_but_for_other_ones() -> None:
+    assert {*STRATEGIES, "other"} == set(get_args(schema.Strategy))
+
+
+@pytest.mark.parametrize("name", ["single", "ddp", "fsdp", "deepspeed"])
+def test_a_strategy_is_had_by_its_name(name: str) -> None:
+    assert make_strategy(name, {}).name == name
+
+
+@pytest.mark.parametrize("name", ["other", "dpp", ""])
 def test_a_strategy_there_is_not_is_refused_with_those_there_are(name: str) -> None:
-    if name in STRATEGIES:
-        assert make_strategy(name, {}).name == name
-        return
-    why = "not available yet" if name in get_args(schema.Strategy) else "unknown"
-    with pytest.raises(UsageError, match=rf"'{name}' is {why}; there are: single, ddp"):
+    with pytest.raises(UsageError, match=rf"'{name}' is unknown; there are: single, ddp"):
+        make_strategy(name, {})
+
+
+@pytest.mark.parametrize("name", ["ray-ddp", "ray-deepspeed"])
+def test_a_strategy_of_ray_is_for_workers_that_ray_started(name: str) -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(UsageError, match="for workers that Ray Train started"):
         make_strategy(name, {})
 
 

@@ -25,7 +25,7 @@ DIGITS = ("--task", "digits", "--strategy", "single")
         (("--task", "digits"), "--strategy"),
         (("--task", "mnist", "--strategy", "single"), "unknown task 'mnist'; there are: digits"),
         (("--task", "digits", "--strategy", "dpp"), "'dpp' is unknown; there are: single, ddp"),
-        (("--task", "digits", "--strategy", "horovod"), "'horovod' is not available yet"),
+        (("--task", "digits", "--strategy", "other"), "'other' is unknown; there are: single, ddp"),
         ((*DIGITS, "--epochs", "0"), "'0' is not a whole number above 0"),
         ((*DIGITS, "--epochs", "ten"), "'ten' is not a whole number above 0"),
         ((*DIGITS, "--batch-size", "-1"), "'-1' is not a whole number above 0"),

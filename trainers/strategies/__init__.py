@@ -2,9 +2,9 @@
 
 import importlib
 from collections.abc import Mapping
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
-from carbon import schema, topology
+from carbon import topology
 from carbon.errors import UsageError
 from trainers.strategies.base import Options, Strategy
 
@@ -64,9 +64,7 @@ def make_strategy(
     """
     options = options or Options()
     if name not in STRATEGIES:
-        known = name in get_args(schema.Strategy)
-        problem = "is not available yet" if known else "is unknown"
-        raise UsageError(f"strategy {name!r} {problem}; there are: {', '.join(STRATEGIES)}")
+        raise UsageError(f"strategy {name!r} is unknown; there are: {', '.join(STRATEGIES)}")
     kind = STRATEGIES[name]
     if options.zero_stage is not None and not kind.has_zero_stages:
         zero = ", ".join(each for each, kind in STRATEGIES.items() if kind.has_zero_stages)
