@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from carbon import units
+from carbon import units, wording
 from carbon.client import Client
 from carbon.meters import codecarbon
 from carbon.schema import RunReport
@@ -19,7 +19,6 @@ from tests.fixtures.api import LiveApi
 from tests.fixtures.browser import Watch, open_page, showing
 from tests.fixtures.nvml import MakeGpus
 from tests.nvml_sim.curve import SquareWave
-from ui import wording
 
 TRAINING = """
 import sys, time

@@ -7,13 +7,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from carbon import grid
+from carbon import grid, palette
+from carbon.report.charts.labels import Spot, place_labels
 from carbon.schema import ProjectTotals
 from tests.answers import SINGLE, cloud_region, place, point, summary, totals
 from tests.factories import make_report
-from ui import frames, theme
+from ui import frames
 from ui.charts import history, world
-from ui.charts.labels import Spot, place_labels
 from ui.charts.regions import regions_chart
 from ui.charts.tradeoff import DOTTED_AT_MOST, speedup_chart, tradeoff_chart
 from ui.elsewhere import compare
@@ -76,12 +76,12 @@ def test_tradeoff_tells_strategies_by_colour_and_by_shape() -> None:
     for channel, position in (("color", 0), ("shape", 1)):
         scale = points["encoding"][channel]["scale"]
         assert scale["domain"] == ["single", "ddp", "fsdp"]
-        assert scale["range"] == [theme.STRATEGIES[n][position] for n in scale["domain"]]
+        assert scale["range"] == [palette.STRATEGIES[n][position] for n in scale["domain"]]
 
 
 def test_every_strategy_has_a_colour_and_a_shape_of_its_own() -> None:
-    colors, shapes = zip(*theme.STRATEGIES.values(), strict=True)
-    assert len(set(colors)) == len(set(shapes)) == len(theme.STRATEGIES)
+    colors, shapes = zip(*palette.STRATEGIES.values(), strict=True)
+    assert len(set(colors)) == len(set(shapes)) == len(palette.STRATEGIES)
 
 
 def test_tradeoff_leaves_out_what_has_no_energy() -> None:
@@ -273,7 +273,7 @@ def test_regions_are_drawn_with_the_own_place_set_off() -> None:
     found = spec(regions_chart(comparison.frame))
     assert "CO₂-equivalent (kg)" in titles(found)
     scale = found["layer"][0]["encoding"]["color"]["scale"]
-    assert dict(zip(scale["domain"], scale["range"], strict=True))["yours"] == theme.VERMILLION
+    assert dict(zip(scale["domain"], scale["range"], strict=True))["yours"] == palette.VERMILLION
     drawn = rows(found, "emissions", "group")
     assert [row["group"] for row in drawn] == ["lowest", "yours", "lowest"]
     assert drawn[1]["label"] == "This project\nGermany"

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from carbon import wording
 from carbon.client import Client
 from carbon.schema import BudgetTerms, PriceTerms, RunReport, Totals
 from carbon.units import emissions_kg
@@ -17,7 +18,7 @@ from tests.factories import make_report
 from tests.fixtures.api import LiveApi, serving
 from tests.fixtures.browser import Watch, open_page, settled, showing
 from tests.reports import ODD_NAME, ODD_RUN, START, other_projects, recorded_run, scaling_study
-from ui import data, wording
+from ui import data
 
 MANY = data.RUNS_AT_MOST + 5
 DAY = timedelta(days=1)

@@ -7,6 +7,7 @@ import altair as alt
 import pandas as pd
 import pytest
 
+from carbon import palette
 from ui import theme
 from ui.__main__ import OPTIONS
 from ui.drawing import in_ink
@@ -16,7 +17,7 @@ BACKGROUNDS = {name: str(OPTIONS[f"theme.{name}.backgroundColor"]) for name in (
 SERIES = {
     *theme.COMPONENTS.values(),
     *theme.TRAFFIC.values(),
-    *(color for color, _ in theme.STRATEGIES.values()),
+    *(color for color, _ in palette.STRATEGIES.values()),
 }
 SIGNS = set(re.findall(r"--sign: (#[0-9a-f]{6});", STYLE))
 
@@ -49,7 +50,7 @@ def test_every_status_has_a_sign() -> None:
 @pytest.mark.parametrize(
     ("color", "background"),
     [
-        (theme.INK, BACKGROUNDS["light"]),
+        (palette.INK, BACKGROUNDS["light"]),
         (theme.INK_ON_DARK, BACKGROUNDS["dark"]),
         ("#FFFFFF", str(OPTIONS["theme.light.primaryColor"])),
         ("#FFFFFF", str(OPTIONS["theme.dark.primaryColor"])),
@@ -66,3 +67,17 @@ def test_everything_around_the_marks_is_in_ink() -> None:
     for part in ("axis", "legend"):
         assert (found[part]["labelColor"], found[part]["titleColor"]) == ("#123456", "#123456")
     assert found["mark"]["color"] == found["text"]["color"] == "#123456"
+
+
+def test_strategies_of_any_name_are_told_apart() -> None:
+    names = ["ddp", "torch-ddp", "other", *(f"mine-{i}" for i in range(30))]
+    found = palette.looks(names)
+    assert set(found) == set(names)
+    assert found["ddp"] == palette.STRATEGIES["ddp"]
+    assert len(set(found.values())) == len(names)
+    assert palette.looks(["a", "ddp"]) == palette.looks(["ddp", "a"])
+
+
+def test_more_strategies_than_looks_still_get_one() -> None:
+    names = [f"mine-{i}" for i in range(100)]
+    assert set(palette.looks(names)) == set(names)

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from carbon import units
+from carbon import units, wording
 from carbon.schema import GridFactor, PlaceTotals, Summary
-from ui import wording
 
 LOWEST, HIGHEST = 6, 4
 _PROVIDERS = {"gcp": "Google Cloud", "aws": "AWS", "azure": "Azure"}

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from carbon import wording
 from carbon.countries import numeric_code
+from carbon.palette import STRATEGIES
 from carbon.schema import (
     EpochReport,
     GridFactor,
@@ -15,8 +17,6 @@ from carbon.schema import (
     Totals,
     TradeoffPoint,
 )
-from ui import wording
-from ui.theme import STRATEGIES
 
 COMPONENTS = ("GPU", "CPU", "RAM")
 STDEVS = {"energy_kwh": "energy_stdev_kwh", "emissions_kg": "emissions_stdev_kg"}

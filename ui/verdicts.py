@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
+from carbon import wording
 from carbon.schema import TradeoffPoint
-from ui import wording
 
 SAID_AT_MOST = 3
 NAMED_AT_MOST = 6

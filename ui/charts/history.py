@@ -6,10 +6,11 @@ from altair.typing import ChartType
 from altair.utils import Undefined
 from altair.utils.schemapi import UndefinedType
 
-from ui import wording
+from carbon import wording
+from carbon.palette import GREEN, GREY
 from ui.frames import COMPONENTS as COMPONENT_COLUMNS
 from ui.frames import STDEVS
-from ui.theme import COMPONENTS, GREEN, GREY
+from ui.theme import COMPONENTS
 
 BARS_AT_MOST = 60
 QUANTITIES = {

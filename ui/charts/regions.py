@@ -4,8 +4,8 @@ import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
-from ui import wording
-from ui.theme import BLUE, GREY, VERMILLION
+from carbon import wording
+from carbon.palette import BLUE, GREY, VERMILLION
 
 ROW_PX = 34
 FRAME_PX = 110

@@ -7,9 +7,9 @@ import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
-from ui import wording
-from ui.charts.labels import Box, Spot, along, place_labels
-from ui.theme import STRATEGIES
+from carbon import wording
+from carbon.palette import STRATEGIES
+from carbon.report.charts.labels import Box, Spot, along, place_labels
 
 HEIGHT_PX = 460
 ROW_PX = 34

@@ -9,7 +9,8 @@ import altair as alt
 import pandas as pd
 from altair.typing import ChartType
 
-from ui.theme import GREY, SEQUENTIAL, VERMILLION
+from carbon.palette import GREY, VERMILLION
+from ui.theme import SEQUENTIAL
 
 SHAPES = Path(__file__).parent.parent / "assets" / "countries-110m.json"
 QUANTITIES = {

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from carbon import wording
 from carbon.schema import Equivalent, Summary
-from ui import elements, wording
+from ui import elements
 from ui.elements import Figure, Markup
 
 _ICONS = {

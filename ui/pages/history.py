@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from carbon import wording
 from carbon.schema import RunFields, Summary
-from ui import drawing, elements, frames, wording
+from ui import drawing, elements, frames
 from ui.charts.history import BARS_AT_MOST, QUANTITIES, SIGNS, runs_chart, timeline_chart
 
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from carbon import wording
 from carbon.schema import ProjectTotals, Summary
-from ui import data, elements, refresh, wording
+from ui import data, elements, refresh
 from ui.pages import equivalents, totals
 
 LINES_AT_MOST = 50

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from carbon import wording
 from carbon.schema import GridFactor, PlaceTotals, Summary
-from ui import drawing, elements, elsewhere, frames, wording
+from ui import drawing, elements, elsewhere, frames
 from ui.address import choose
 from ui.charts import world
 from ui.charts.regions import regions_chart

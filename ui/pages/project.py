@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from carbon import wording
 from carbon.schema import RunFields, Summary
-from ui import data, elements, frames, refresh, wording
+from ui import data, elements, frames, refresh
 from ui.pages import budgets, equivalents, history, places, run, speedup, totals
 
 

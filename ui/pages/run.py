@@ -5,9 +5,11 @@ from uuid import UUID
 
 import streamlit as st
 
+from carbon import wording
 from carbon.errors import ApiRejectedError
+from carbon.palette import BLUE, VERMILLION
 from carbon.schema import ComponentEnergy, NodeReport, RunFields, RunReport
-from ui import data, drawing, elements, frames, refresh, theme, wording
+from ui import data, drawing, elements, frames, refresh
 from ui.address import choose
 from ui.charts.history import epochs_chart, metric_chart
 from ui.pages import series, totals
@@ -155,7 +157,7 @@ def _charts(run: RunReport) -> str:
     drawn = [epochs_chart(frames.epochs(run.epochs))]
     drawn += [
         metric_chart(metrics, name, color)
-        for name, color in zip(shown, (theme.BLUE, theme.VERMILLION) * 2, strict=False)
+        for name, color in zip(shown, (BLUE, VERMILLION) * 2, strict=False)
     ]
     told = [f"{name} of each epoch" for name in ("What was drawn or taken", *shown)]
     keys = [f"epoch-chart-{position}" for position in range(len(drawn))]

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from carbon import wording
 from carbon.schema import PlaceTotals, RunFields, Summary, Totals
-from ui import elements, wording
+from ui import elements
 from ui.elements import Figure, Markup
 
 ONE_STDEV = "one standard deviation"

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from ui import wording
+from carbon import wording
 
 
 @pytest.mark.parametrize(

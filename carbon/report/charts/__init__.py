@@ -1,0 +1,1 @@
+"""Charts of a study: pure functions from data frames to Altair charts."""
