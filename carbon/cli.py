@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from carbon import budget_commands, processes, study_commands
+from carbon import budget_commands, processes, report_command, study_commands
 from carbon.errors import CarbonError, CommandError, UsageError
 from carbon.export_command import export
 from carbon.factor_commands import factors_app
@@ -37,6 +37,7 @@ app.add_typer(budget_commands.app, name="budgets")
 app.add_typer(factors_app, name="factors")
 app.add_typer(study_commands.app, name="study")
 app.command()(export)
+app.command()(report_command.report)
 console = Console(highlight=False, soft_wrap=True)
 
 Host = Annotated[str, typer.Option(help="Address to listen on. Any but loopback needs an API key.")]

@@ -5,8 +5,6 @@ common colour vision tell apart; strategies differ in shape as well. Its light c
 here, so that each stands out from the light and from the dark background by 3:1 (WCAG 1.4.11).
 """
 
-from collections.abc import Iterable
-
 BLUE = "#0072B2"
 SKY = "#2E97D3"
 GREEN = "#009E73"
@@ -30,24 +28,3 @@ STRATEGIES = {
     "ray-deepspeed": (ORANGE, "triangle-right"),
     "other": (YELLOW, "triangle-left"),
 }
-
-
-def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Return the colour and the shape of each strategy, the known ones first and in their order.
-
-    Strategies of other names take the looks that are left; beyond those, colours come again with
-    other shapes.
-    """
-    asked = set(names)
-    found = {name: look for name, look in STRATEGIES.items() if name in asked}
-    colors, shapes = zip(*STRATEGIES.values(), strict=True)
-    shifted = [
-        (color, shapes[(i + shift) % len(shapes)])
-        for shift in range(len(shapes))
-        for i, color in enumerate(colors)
-    ]
-    free = [look for look in shifted if look not in found.values()]
-    # The last of the table is meant for other strategies, and the first is grey.
-    free.sort(key=lambda look: look != STRATEGIES["other"])
-    others = sorted(asked - found.keys())
-    return found | dict(zip(others, free * (len(others) // len(free) + 1), strict=False))

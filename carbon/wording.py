@@ -57,7 +57,7 @@ def money(amount: float, currency: str) -> str:
 
 def money_with_spread(amount: float, stdev: float, currency: str) -> str:
     """Write an amount of money with its standard deviation: "118.47 ± 2.1 EUR"."""
-    return f"{_money(amount)} ± {_spread(stdev)} {currency}"
+    return f"{_money(amount)} ± {spread(stdev)} {currency}"
 
 
 def energy_unit(energies_kwh: list[float]) -> tuple[float, str]:
@@ -93,7 +93,7 @@ def energy_with_spread(energy_kwh: float | None, stdev_kwh: float | None) -> str
     if energy_kwh is None or stdev_kwh is None:
         return energy(energy_kwh)
     size, symbol = _unit_for(energy_kwh, _ENERGY_UNITS)
-    return f"{number(energy_kwh / size)} ± {_spread(stdev_kwh / size)} {symbol}"
+    return f"{number(energy_kwh / size)} ± {spread(stdev_kwh / size)} {symbol}"
 
 
 def mass_with_spread(mass_kg: float | None, stdev_kg: float | None) -> str:
@@ -101,7 +101,7 @@ def mass_with_spread(mass_kg: float | None, stdev_kg: float | None) -> str:
     if mass_kg is None or stdev_kg is None:
         return mass(mass_kg)
     size, symbol = _unit_for(mass_kg, _MASS_UNITS)
-    return f"{number(mass_kg / size)} ± {_spread(stdev_kg / size)} {symbol}"
+    return f"{number(mass_kg / size)} ± {spread(stdev_kg / size)} {symbol}"
 
 
 def energy_band(energy_kwh: float | None, relative: float | None) -> str:
@@ -124,7 +124,7 @@ def duration_with_spread(duration_s: float, stdev_s: float | None) -> str:
     fitting = [unit for unit in _DURATION_UNITS if duration_s >= unit[0]]
     _, size, symbol = fitting[-1]
     mean = f"{number(duration_s / size)}"
-    return f"{mean} {symbol}" if stdev_s is None else f"{mean} ± {_spread(stdev_s / size)} {symbol}"
+    return f"{mean} {symbol}" if stdev_s is None else f"{mean} ± {spread(stdev_s / size)} {symbol}"
 
 
 def uncertainty(relative: float | None) -> str:
@@ -224,7 +224,7 @@ def _money(amount: float) -> str:
     return f"{amount:,.2f}" if 0.1 <= abs(amount) < 1000 else number(amount)
 
 
-def _spread(stdev: float) -> str:
+def spread(stdev: float) -> str:
     """Write a standard deviation with two significant digits, which is more than it has."""
     if stdev == 0 or stdev >= 10:
         return f"{stdev:,.0f}"
@@ -239,7 +239,7 @@ def _band(value: float | None, relative: float | None, units: tuple[tuple[float,
     if relative is None:
         return f"± {UNKNOWN}"
     size, symbol = _unit_for(value, units)
-    return f"± {_spread(value * relative / size)} {symbol}"
+    return f"± {spread(value * relative / size)} {symbol}"
 
 
 def _in_unit(value: float | None, units: tuple[tuple[float, str], ...]) -> str:

@@ -9,13 +9,14 @@ import pytest
 
 from carbon import grid, palette
 from carbon.report.charts.labels import Spot, place_labels
+from carbon.report.charts.tradeoff import DOTTED_AT_MOST, speedup_chart, tradeoff_chart
+from carbon.report.frames import configurations
 from carbon.schema import ProjectTotals
 from tests.answers import SINGLE, cloud_region, place, point, summary, totals
 from tests.factories import make_report
 from ui import frames
 from ui.charts import history, world
 from ui.charts.regions import regions_chart
-from ui.charts.tradeoff import DOTTED_AT_MOST, speedup_chart, tradeoff_chart
 from ui.elsewhere import compare
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -46,7 +47,7 @@ def titles(found: Any) -> set[str]:
 
 def study() -> pd.DataFrame:
     """Three configurations, one of which is off the front and one repeated."""
-    return frames.tradeoff(
+    return configurations(
         [
             SINGLE,
             point("ddp", 2, 5.5, 0.00106, epoch_s_stdev=0.1, energy_per_epoch_kwh_stdev=0.00002),
@@ -85,7 +86,7 @@ def test_every_strategy_has_a_colour_and_a_shape_of_its_own() -> None:
 
 
 def test_tradeoff_leaves_out_what_has_no_energy() -> None:
-    frame = frames.tradeoff([SINGLE, point("ddp", 2, 5.5, None)])
+    frame = configurations([SINGLE, point("ddp", 2, 5.5, None)])
     found = spec(tradeoff_chart(frame, "single × 1"))
     assert [row["label"] for row in rows(found, "energy", "label_dx")] == ["single × 1"]
 
@@ -93,14 +94,14 @@ def test_tradeoff_leaves_out_what_has_no_energy() -> None:
 @pytest.mark.parametrize("n", [DOTTED_AT_MOST, DOTTED_AT_MOST + 1])
 def test_only_few_points_are_joined_to_their_ideals(n: int) -> None:
     points = [SINGLE, *(point("ddp", k, 12 / k, 0.001 + k / 1e5) for k in range(2, n + 1))]
-    found = spec(tradeoff_chart(frames.tradeoff(points), "single × 1"))
+    found = spec(tradeoff_chart(configurations(points), "single × 1"))
     marks = [layer["mark"] for layer in found["layer"]]
     assert any("strokeDash" in mark for mark in marks) == (n == DOTTED_AT_MOST)
     assert [mark["type"] for mark in marks].count("tick") == 1
 
 
 def test_without_any_energy_the_speedups_are_drawn_beside_their_ideal() -> None:
-    frame = frames.tradeoff([point("single", 1, 10.0, None), point("ddp", 2, 5.5, None)])
+    frame = configurations([point("single", 1, 10.0, None), point("ddp", 2, 5.5, None)])
     found = spec(speedup_chart(frame, "single × 1"))
     assert [layer["mark"]["type"] for layer in found["layer"]] == ["bar", "tick"]
     assert [row["ideal_speedup"] for row in rows(found, "ideal_speedup")] == [1.0, 2.0]

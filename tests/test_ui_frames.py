@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from carbon import grid
 from carbon.schema import EpochReport
-from tests.answers import place, point
+from tests.answers import place
 from tests.factories import make_report
 from ui import frames
 
@@ -27,25 +27,6 @@ def test_a_run_is_called_by_its_name_or_by_its_configuration() -> None:
     assert frames.run_label(make_report(name="warm")).startswith("warm · 1 Mar 2026")
     assert frames.run_label(make_report(strategy="ddp", world_size=2)).startswith("ddp × 2 · ")
     assert frames.run_label(make_report(strategy=None)).startswith("no strategy × 1")
-
-
-def test_a_configuration_says_over_how_many_runs_its_energy_is() -> None:
-    frame = frames.tradeoff(
-        [
-            point("ddp", 2, 5.0, 0.001, runs=3, runs_with_energy=2),
-            point("single", 1, 9.0, 0.001),
-            point("fsdp", 2, 5.0, None),
-        ]
-    )
-    assert frame["runs_text"].tolist() == [
-        "3 runs, 2 of them with energy",
-        "1 run",
-        "1 run, without energy",
-    ]
-
-
-def test_an_unlisted_strategy_is_drawn_as_other() -> None:
-    assert frames.tradeoff([point("brand-new", 2, 5.0, 0.001)])["strategy"].tolist() == ["other"]
 
 
 def test_the_world_has_countries_and_no_regions() -> None:

@@ -67,17 +67,3 @@ def test_everything_around_the_marks_is_in_ink() -> None:
     for part in ("axis", "legend"):
         assert (found[part]["labelColor"], found[part]["titleColor"]) == ("#123456", "#123456")
     assert found["mark"]["color"] == found["text"]["color"] == "#123456"
-
-
-def test_strategies_of_any_name_are_told_apart() -> None:
-    names = ["ddp", "torch-ddp", "other", *(f"mine-{i}" for i in range(30))]
-    found = palette.looks(names)
-    assert set(found) == set(names)
-    assert found["ddp"] == palette.STRATEGIES["ddp"]
-    assert len(set(found.values())) == len(names)
-    assert palette.looks(["a", "ddp"]) == palette.looks(["ddp", "a"])
-
-
-def test_more_strategies_than_looks_still_get_one() -> None:
-    names = [f"mine-{i}" for i in range(100)]
-    assert set(palette.looks(names)) == set(names)

@@ -8,14 +8,12 @@ import pandas as pd
 
 from carbon import wording
 from carbon.countries import numeric_code
-from carbon.palette import STRATEGIES
 from carbon.schema import (
     EpochReport,
     GridFactor,
     PlaceTotals,
     RunFields,
     Totals,
-    TradeoffPoint,
 )
 
 COMPONENTS = ("GPU", "CPU", "RAM")
@@ -86,38 +84,6 @@ def _grown(added: "pd.Series[float]", total: float | None) -> "pd.Series[float]"
     return known.cumsum() + max(0.0, (total or 0.0) - float(known.sum()))
 
 
-def tradeoff(points: Iterable[TradeoffPoint]) -> pd.DataFrame:
-    """One row a configuration of one study, with the standard deviation of its speedup in row.
-
-    The speedup's spread is the epoch time's, carried over to first order: s(t0/t) = t0/t x s(t)/t.
-    """
-    rows = [
-        {
-            "label": wording.configuration(point.strategy, point.workers),
-            "strategy": point.strategy if point.strategy in STRATEGIES else "other",
-            "speedup": point.speedup,
-            "speedup_stdev": _carried(point.speedup, point.epoch_s, point.epoch_s_stdev),
-            "ideal_speedup": point.ideal_speedup,
-            "efficiency_text": wording.percent(point.efficiency),
-            "energy_kwh": point.energy_per_epoch_kwh,
-            "energy_stdev_kwh": point.energy_per_epoch_kwh_stdev,
-            "energy_text": wording.energy_with_spread(
-                point.energy_per_epoch_kwh, point.energy_per_epoch_kwh_stdev
-            ),
-            "epoch_text": wording.duration_with_spread(point.epoch_s, point.epoch_s_stdev),
-            "emissions_text": wording.mass(point.emissions_per_epoch_kg),
-            "speedup_text": f"{wording.number(point.speedup)} ×",
-            "ideal_text": f"{wording.number(point.ideal_speedup)} ×",
-            "runs_text": _averaged_over(point),
-            "front": point.on_pareto_front,
-            "front_text": "yes" if point.on_pareto_front else "no",
-        }
-        for point in points
-    ]
-    numbers = ("energy_kwh", "energy_stdev_kwh", "speedup_stdev")
-    return pd.DataFrame(rows).astype(dict.fromkeys(numbers, "float64") if rows else {})
-
-
 def world(factors: Iterable[GridFactor]) -> pd.DataFrame:
     """One row a country (not its regions): intensity (g/kWh) and the share of each source (%)."""
     rows = []
@@ -170,19 +136,6 @@ def metrics(items: Sequence[EpochReport]) -> pd.DataFrame:
         if value is not None and math.isfinite(value)
     ]
     return pd.DataFrame(rows, columns=["epoch", "metric", "value"])
-
-
-def _carried(speedup: float, epoch_s: float, epoch_s_stdev: float | None) -> float | None:
-    return None if epoch_s_stdev is None or epoch_s <= 0 else speedup * epoch_s_stdev / epoch_s
-
-
-def _averaged_over(point: TradeoffPoint) -> str:
-    runs = wording.count(point.runs, "run")
-    if point.runs_with_energy == point.runs:
-        return runs
-    if point.runs_with_energy == 0:
-        return f"{runs}, without energy"
-    return f"{runs}, {point.runs_with_energy} of them with energy"
 
 
 def raw(items: Sequence[RunFields]) -> pd.DataFrame:

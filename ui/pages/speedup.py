@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from carbon.report.charts.tradeoff import speedup_chart, tradeoff_chart
+from carbon.report.frames import configurations
 from carbon.schema import Tradeoff, TradeoffPoint
-from ui import drawing, elements, frames, verdicts
-from ui.charts.tradeoff import speedup_chart, tradeoff_chart
+from ui import drawing, elements, verdicts
 
 
 def render(tradeoff: Tradeoff) -> None:
@@ -55,9 +56,9 @@ def newest_first(points: Sequence[TradeoffPoint]) -> list[str]:
 
 def _chart(study: str, points: Sequence[TradeoffPoint]) -> str:
     """Show the chart; return how to read it."""
-    frame = frames.tradeoff(points)
+    frame = configurations(points)
     baseline = verdicts.baseline_name(points[0])
-    if frame["energy_kwh"].notna().any():
+    if frame["energy_per_epoch_kwh"].notna().any():
         chart = tradeoff_chart(frame, baseline)
         caption = (
             "Right is faster, down is less energy. A ring marks the front of the means (Pareto): "
@@ -76,7 +77,7 @@ def _chart(study: str, points: Sequence[TradeoffPoint]) -> str:
 
 
 def _table(points: Sequence[TradeoffPoint]) -> None:
-    frame = frames.tradeoff(sorted(points, key=lambda point: (point.speedup, point.strategy)))
+    frame = configurations(sorted(points, key=lambda point: (point.speedup, point.strategy)))
     rows = [
         [
             elements.with_note(row["label"], "on the Pareto front")

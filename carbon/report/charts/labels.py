@@ -53,12 +53,17 @@ _CANDIDATES = (
 
 
 def place_labels(
-    spots: Sequence[Spot], lines: Sequence[Box], width_px: float, height_px: float
+    spots: Sequence[Spot],
+    lines: Sequence[Box],
+    width_px: float,
+    height_px: float,
+    *,
+    may_cross: bool = True,
 ) -> list[Label | None]:
     """Return a place for each name, or None where there is no free one; important names first.
 
     `lines` are the boxes around what is drawn beside the points. A name that finds no place clear
-    of them may cross one, but never a point or another name.
+    of them may cross one, where that is allowed, but never a point or another name.
     """
     points = [_around(spot) for spot in spots]
     taken: list[Box] = []
@@ -72,8 +77,9 @@ def place_labels(
             if _inside(box, width_px, height_px) and not any(_overlap(box, o) for o in solid)
         ]
         clear = [c for c in free if not any(_overlap(boxes[c], line) for line in lines)]
-        if free:
-            label = (clear or free)[0]
+        places = clear or (free if may_cross else [])
+        if places:
+            label = places[0]
             found[index] = label
             taken.append(boxes[label])
     return found

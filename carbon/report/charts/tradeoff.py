@@ -8,7 +8,7 @@ import pandas as pd
 from altair.typing import ChartType
 
 from carbon import wording
-from carbon.palette import STRATEGIES
+from carbon.report.charts import encodings
 from carbon.report.charts.labels import Box, Spot, along, place_labels
 
 HEIGHT_PX = 460
@@ -18,46 +18,50 @@ FRAME_PX = 70
 
 DOTTED_AT_MOST = 6
 """Of more points the lines to the ideals would strike through names; there the ticks suffice."""
-# A legend does not wrap by itself: a phone has room for three names beside each other.
-LEGEND_COLUMNS = alt.expr("width < 420 ? 3 : width < 800 ? 4 : 8")
 
 # Labels are placed for the plot of a phone, what axes and legend leave of the chart there: on a
 # larger one they only move apart.
-PLOT_WIDTH_PX = 270
-PLOT_HEIGHT_PX = 310
+PLOT_PX = (270, 310)
 STRETCH_PX = 50
-TOOLTIP = {
-    "label": "Configuration",
-    "speedup_text": "Speedup",
-    "ideal_text": "Ideal speedup",
-    "efficiency_text": "Efficiency",
-    "epoch_text": "Time per epoch",
-    "energy_text": "Energy per epoch",
-    "emissions_text": "CO₂e per epoch",
-    "runs_text": "Averaged over",
-    "front_text": "On the Pareto front",
-}
+TOOLTIP = (
+    ("label", "Configuration"),
+    ("speedup_text", "Speedup"),
+    ("ideal_text", "Ideal speedup"),
+    ("efficiency_text", "Efficiency"),
+    ("epoch_text", "Time per epoch"),
+    ("energy_text", "Energy per epoch"),
+    ("emissions_text", "CO₂e per epoch"),
+    ("runs_text", "Averaged over"),
+    ("front_text", "On the Pareto front"),
+)
 
 
-def tradeoff_chart(frame: pd.DataFrame, baseline: str) -> ChartType:
+def tradeoff_chart(
+    frame: pd.DataFrame, baseline: str, plot_px: tuple[int, int] = PLOT_PX, *, with_ideals: bool = True
+) -> ChartType:
     """Draw one study's configurations: speedup over `baseline` on x, energy per epoch on y.
 
-    `frame` is made by `ui.frames.tradeoff`; rows without an energy are not drawn. Bars are one
-    standard deviation over repeats, a tick marks each point's ideal speedup; of few points a
-    dotted line leads there.
+    Bars are one standard deviation over repeats, a tick marks each point's ideal speedup; of few
+    points a dotted line leads there.
+
+    Args:
+        frame: of `carbon.report.frames.configurations`; rows without an energy are not drawn.
+        baseline: the name of the configuration that the speedups are over.
+        with_ideals: whether the ideal speedups are drawn, which may be far to the right.
+        plot_px: width and height of the smallest plot that it is drawn in, axes left out.
     """
-    known = frame.dropna(subset=["energy_kwh"]).copy()
-    size, unit = wording.energy_unit(known["energy_kwh"].tolist())
-    known["energy"] = known["energy_kwh"] / size
-    known["energy_low"] = (known["energy_kwh"] - known["energy_stdev_kwh"]) / size
-    known["energy_high"] = (known["energy_kwh"] + known["energy_stdev_kwh"]) / size
-    known["speedup_low"] = known["speedup"] - known["speedup_stdev"]
-    known["speedup_high"] = known["speedup"] + known["speedup_stdev"]
+    known = frame.dropna(subset=["energy_per_epoch_kwh"]).copy()
+    size, unit = wording.energy_unit(known["energy_per_epoch_kwh"].tolist())
+    for end in ("", "_low", "_high"):
+        known[f"energy{end}"] = known[f"energy_per_epoch_kwh{end}"] / size
     plot = _Plot(
-        _padded(known[["speedup_low", "speedup", "speedup_high", "ideal_speedup"]]),
+        plot_px,
+        _padded(
+            known[["speedup_low", "speedup", "speedup_high", *(["ideal_speedup"] * with_ideals)]]
+        ),
         _padded(known[["energy_low", "energy", "energy_high"]]),
     )
-    known = _with_labels(known, plot)
+    known = _with_labels(known, plot, with_ideals)
 
     x = alt.X(
         "speedup:Q",
@@ -71,7 +75,8 @@ def tradeoff_chart(frame: pd.DataFrame, baseline: str) -> ChartType:
         scale=alt.Scale(domain=plot.y_domain, nice=False, zero=False),
         axis=alt.Axis(tickCount=6),
     )
-    color, shape = _strategy_encodings(known)
+    color = encodings.strategy_color(known["strategy"])
+    shape = encodings.strategy_shape(known["strategy"])
     every = alt.Chart(known)
     repeated_energy = every.transform_filter("isValid(datum.energy_low)")
     repeated_speedup = every.transform_filter("isValid(datum.speedup_low)")
@@ -90,9 +95,12 @@ def tradeoff_chart(frame: pd.DataFrame, baseline: str) -> ChartType:
         dy=alt.expr("datum.label_dy"),
     )
     dotted = [to_ideal.encode(x=x, x2="ideal_speedup:Q", y=y, color=color)]
-    return alt.layer(
+    ideals = [
         *(dotted if len(known) <= DOTTED_AT_MOST else []),
         ideal.encode(x="ideal_speedup:Q", y=y, color=color),
+    ]
+    return alt.layer(
+        *(ideals if with_ideals else []),
         front.encode(x=x, y=y, order=alt.Order("speedup:Q")),
         repeated_energy.mark_rule(strokeWidth=1.5).encode(
             x=x, y=alt.Y("energy_low:Q"), y2="energy_high:Q", color=color
@@ -101,7 +109,7 @@ def tradeoff_chart(frame: pd.DataFrame, baseline: str) -> ChartType:
             x=alt.X("speedup_low:Q"), x2="speedup_high:Q", y=y, color=color
         ),
         ring.encode(x=x, y=y),
-        points.encode(x=x, y=y, color=color, shape=shape, tooltip=_tooltip()),
+        points.encode(x=x, y=y, color=color, shape=shape, tooltip=encodings.tooltips(TOOLTIP)),
         text.encode(x=x, y=y, text="label:N"),
         height=HEIGHT_PX,
         width="container",
@@ -117,11 +125,11 @@ def speedup_chart(frame: pd.DataFrame, baseline: str) -> ChartType:
         title=f"Speedup over {baseline} (times as fast)",
         scale=alt.Scale(zero=True),
     )
-    color, _ = _strategy_encodings(ordered)
+    color = encodings.strategy_color(ordered["strategy"])
     bars = alt.Chart(ordered).mark_bar(height=16, cornerRadiusEnd=3)
     ticks = alt.Chart(ordered).mark_tick(thickness=2, size=22)
     return alt.layer(
-        bars.encode(x=x, y=y, color=color.legend(None), tooltip=_tooltip()),
+        bars.encode(x=x, y=y, color=color.legend(None), tooltip=encodings.tooltips(TOOLTIP)),
         ticks.encode(x="ideal_speedup:Q", y=y),
         height=ROW_PX * len(ordered) + FRAME_PX,
         width="container",
@@ -130,18 +138,19 @@ def speedup_chart(frame: pd.DataFrame, baseline: str) -> ChartType:
 
 @dataclass(frozen=True)
 class _Plot:
-    """The plot's domains, and with them where a value falls on the narrowest plot."""
+    """The plot's domains, and with them where a value falls on the smallest plot."""
 
+    px: tuple[int, int]
     x_domain: list[float]
     y_domain: list[float]
 
     def x_px(self, value: float) -> float:
         low, high = self.x_domain
-        return PLOT_WIDTH_PX * (value - low) / (high - low)
+        return self.px[0] * (value - low) / (high - low)
 
     def y_px(self, value: float) -> float:
         low, high = self.y_domain
-        return PLOT_HEIGHT_PX * (high - value) / (high - low)
+        return self.px[1] * (high - value) / (high - low)
 
 
 def _padded(values: pd.DataFrame) -> list[float]:
@@ -151,7 +160,7 @@ def _padded(values: pd.DataFrame) -> list[float]:
     return [max(0.0, low - 0.14 * span), high + 0.14 * span]
 
 
-def _with_labels(frame: pd.DataFrame, plot: _Plot) -> pd.DataFrame:
+def _with_labels(frame: pd.DataFrame, plot: _Plot, with_ideals: bool) -> pd.DataFrame:
     rows = frame.to_dict("records")
     spots = [
         Spot(plot.x_px(row["speedup"]), plot.y_px(row["energy"]), row["label"], row["front"])
@@ -160,9 +169,9 @@ def _with_labels(frame: pd.DataFrame, plot: _Plot) -> pd.DataFrame:
     lines: list[Box] = []
     for row, spot in zip(rows, spots, strict=True):
         reach = [row["speedup_low"], row["speedup_high"]]
-        if len(rows) <= DOTTED_AT_MOST:
+        if with_ideals and len(rows) <= DOTTED_AT_MOST:
             reach.append(row["ideal_speedup"])
-        else:
+        elif with_ideals:
             tick_px = plot.x_px(row["ideal_speedup"])
             lines.append((tick_px - 3, spot.y_px - 7, tick_px + 3, spot.y_px + 7))
         ends = [spot.x_px, *(_stretched(spot, plot.x_px(v)) for v in reach if pd.notna(v))]
@@ -173,7 +182,7 @@ def _with_labels(frame: pd.DataFrame, plot: _Plot) -> pd.DataFrame:
     front = sorted((spot for spot in spots if spot.important), key=lambda spot: spot.x_px)
     for start, end in pairwise(front):
         lines += along(start, end)
-    placed = place_labels(spots, lines, PLOT_WIDTH_PX, PLOT_HEIGHT_PX)
+    placed = place_labels(spots, lines, *plot.px)
     return frame.assign(
         label_dx=pd.Series([label.dx_px if label else None for label in placed], frame.index),
         label_dy=pd.Series([label.dy_px if label else None for label in placed], frame.index),
@@ -188,19 +197,3 @@ def _stretched(spot: Spot, end_px: float) -> float:
     if end_px > spot.x_px:
         return max(end_px, spot.x_px + STRETCH_PX)
     return min(end_px, spot.x_px - STRETCH_PX)
-
-
-def _strategy_encodings(frame: pd.DataFrame) -> tuple[alt.Color, alt.Shape]:
-    """Colour and shape with one legend for both."""
-    names = [name for name in STRATEGIES if name in set(frame["strategy"])]
-    legend = alt.Legend(orient="top", columns=LEGEND_COLUMNS, symbolOpacity=1, symbolSize=90)
-    colors = alt.Scale(domain=names, range=[STRATEGIES[name][0] for name in names])
-    shapes = alt.Scale(domain=names, range=[STRATEGIES[name][1] for name in names])
-    return (
-        alt.Color("strategy:N", title=None, scale=colors, legend=legend),
-        alt.Shape("strategy:N", title=None, scale=shapes, legend=legend),
-    )
-
-
-def _tooltip() -> list[alt.Tooltip]:
-    return [alt.Tooltip(column, type="nominal", title=title) for column, title in TOOLTIP.items()]

@@ -1,0 +1,131 @@
+"""The tables of a search for hyperparameters."""
+
+from carbon import wording
+from carbon.analysis.tuning import Spent
+from carbon.report import tables
+from carbon.report.tables import Column, Row, Table
+from carbon.report.trials import NamedTrial, TrialsReport
+
+
+def search_tables(report: TrialsReport) -> list[Table]:
+    """Return the trials, their curves and what the search spent."""
+    return [_trials(report), _spent(report), _curves(report)]
+
+
+def every_trial(report: TrialsReport) -> list[NamedTrial]:
+    """Return the searched trials, and before and after them the baseline and the final training."""
+    ends = (report.baseline, *report.trials, report.final)
+    return [each for each in ends if each is not None]
+
+
+def findings(report: TrialsReport) -> list[tuple[str, str]]:
+    """Return what the search found, in sentences."""
+    best, total = report.search.best, report.search.total
+    found = []
+    if best is not None:
+        name = next(each.name for each in report.trials if each.trial is best.trial)
+        against = ""
+        if report.gain_percent is not None:
+            change = "above" if report.gain_percent >= 0 else "below"
+            against = f", {wording.number(abs(report.gain_percent))} % {change} the baseline"
+        found.append(
+            (
+                "Best",
+                f"trial {name} with {report.metric} {wording.number(best.value)} at epoch "
+                f"{best.epoch + 1}{against}.",
+            )
+        )
+    found.append(("The search drew", f"{_energy_of(total)} in {_count(total)}."))
+    for status in ("stopped", "failed"):
+        if spent := report.search.by_status.get(status):
+            found.append((f"In {status} trials", f"{_energy_of(spent)} in {_count(spent)}."))
+    if after := report.search.after_best:
+        found.append(("After the eventual best", f"{_energy_of(after)} in {_count(after)}."))
+    if report.times_final is not None:
+        times = f"{wording.number(report.times_final)} times the final training's energy."
+        found.append(("Search against training", times))
+    return found
+
+
+def _trials(report: TrialsReport) -> Table:
+    rows: list[Row] = [_row(each, report) for each in every_trial(report)]
+    columns = [
+        tables.text("Trial", "trial"),
+        tables.text("Status", "status"),
+        *(_parameter(name) for name in report.parameters),
+        tables.number(report.metric, "value"),
+        Column("Epochs", lambda row: str(row["epochs"])),
+        tables.energy("Energy", "energy_kwh"),
+        tables.mass("CO₂e", "emissions_kg"),
+        Column("Why it ended", lambda row: row["reason"] or "", is_number=False),
+    ]
+    return Table("trials", "Trials", columns, rows, "The value is that of the last epoch.")
+
+
+def _row(each: NamedTrial, report: TrialsReport) -> Row:
+    trial = each.trial
+    parameters = {f"parameter {name}": trial.parameters.get(name) for name in report.parameters}
+    return {
+        "trial": each.name,
+        "run_id": trial.trial_id,
+        "status": trial.status,
+        **parameters,
+        "metric": report.metric,
+        "value": trial.values[-1] if trial.values else None,
+        "epochs": len(trial.values),
+        "energy_kwh": trial.energy_kwh,
+        "emissions_kg": trial.emissions_kg,
+        "started_at": trial.started_at.isoformat(),
+        "ended_at": trial.ended_at and trial.ended_at.isoformat(),
+        "reason": each.reason,
+    }
+
+
+def _parameter(name: str) -> Column:
+    def show(row: Row) -> str:
+        value = row[f"parameter {name}"]
+        if value is None:
+            return "–"
+        return wording.number(value) if isinstance(value, float) else str(value)
+
+    return Column(name, show)
+
+
+def _spent(report: TrialsReport) -> Table:
+    found = report.search
+    parts: list[tuple[str, Spent]] = [("all trials", found.total)]
+    parts += [(f"{status} trials", spent) for status, spent in found.by_status.items()]
+    if found.after_best is not None:
+        parts.append(("after the eventual best", found.after_best))
+    rows: list[Row] = [{"part": part, **vars(spent)} for part, spent in parts]
+    columns = [
+        Column("Spent in", lambda row: row["part"], is_number=False),
+        tables.energy("Energy", "energy_kwh"),
+        tables.mass("CO₂e", "emissions_kg"),
+        Column("Trials", lambda row: str(row["trials"])),
+        Column("Without energy", lambda row: str(row["trials_without_energy"])),
+    ]
+    return Table("search-energy", "What the search spent", columns, rows)
+
+
+def _curves(report: TrialsReport) -> Table:
+    rows: list[Row] = [
+        {"trial": each.name, "epoch": epoch, "value": value, "status": each.trial.status}
+        for each in every_trial(report)
+        for epoch, value in enumerate(each.trial.values, start=1)
+    ]
+    columns = [
+        tables.text("Trial", "trial"),
+        Column("Epoch", lambda row: str(row["epoch"])),
+        tables.number(report.metric, "value"),
+    ]
+    return Table("learning-curves", "Learning curves", columns, rows)
+
+
+def _energy_of(spent: Spent) -> str:
+    return wording.energy(spent.energy_kwh)
+
+
+def _count(spent: Spent) -> str:
+    unknown = f", {spent.trials_without_energy} not measured" if spent.trials_without_energy else ""
+    return f"{wording.count(spent.trials, 'trial')}{unknown}"

@@ -1,0 +1,123 @@
+"""What a report is of: the runs of a study, and all that the analysis makes of them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from carbon.analysis.choice import Limits
+from carbon.analysis.comparability import Comparison, compare
+from carbon.analysis.race import Racer, race
+from carbon.analysis.reaching import Mode
+from carbon.analysis.tradeoff import scaling
+from carbon.report.fits import StrategyFit, fits
+from carbon.report.trials import TrialsReport, is_trial, trials_report
+from carbon.schema import RunReport, TradeoffPoint
+
+_LESS_IS_BETTER = ("loss", "error", "perplexity", "rmse", "mse", "mae", "nll")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the reader asks of a report.
+
+    Attributes:
+        across: compare runs whatever they differ in.
+        epochs: of the training that is chosen for and raced through; by default as many as most of
+            the compared runs have.
+        limits: what that training may take.
+        metric: what is drawn against time and energy; by default the one that `metric_of` finds.
+        mode: whether more of it is better, or less.
+        target: a value of it to be reached.
+    """
+
+    across: bool = False
+    epochs: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    metric: str | None = None
+    mode: Mode | None = None
+    target: float | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study with its analysis.
+
+    Attributes:
+        runs: all of them.
+        comparison: those that are compared, and why others are not; trials of a search are neither.
+        points: the configurations of those that are compared.
+        epochs: of the training that is chosen for and raced through.
+        metric: None where none was logged.
+        trials: None where the study has no search.
+    """
+
+    project: str
+    name: str
+    runs: Sequence[RunReport]
+    comparison: Comparison
+    points: Sequence[TradeoffPoint]
+    fits: Sequence[StrategyFit]
+    racers: Sequence[Racer]
+    epochs: int
+    limits: Limits
+    metric: str | None
+    mode: Mode
+    target: float | None
+    trials: TrialsReport | None
+
+
+def analyse(project: str, name: str, runs: Sequence[RunReport], asked: Asked) -> Study:
+    """Make all that a report shows of a study's runs.
+
+    Raises:
+        UsageError: what is asked for cannot be.
+    """
+    completed = [
+        run
+        for run in runs
+        if run.status == "completed" and run.strategy is not None and not is_trial(run)
+    ]
+    comparison = compare(completed, across=asked.across)
+    points = scaling(project, name, comparison.runs).points
+    found = fits(points)
+    epochs = asked.epochs or _commonest_epochs(comparison.runs)
+    metric = asked.metric or metric_of(comparison.runs)
+    beyond = [(fit.strategy, e.predicted) for fit in found for e in fit.told if e.work == 1]
+    return Study(
+        project=project,
+        name=name,
+        runs=runs,
+        comparison=comparison,
+        points=points,
+        fits=found,
+        racers=race(comparison.runs, epochs, beyond) if points else [],
+        epochs=epochs,
+        limits=asked.limits,
+        metric=metric,
+        mode=asked.mode or mode_of(metric or ""),
+        target=asked.target,
+        trials=trials_report(runs, asked.mode),
+    )
+
+
+def metric_of(runs: Sequence[RunReport]) -> str | None:
+    """Return the metric to draw: an accuracy, else a loss, the validation's first; else any."""
+    names = {name for run in runs for name in run.metrics}
+    names |= {name for run in runs for epoch in run.epochs for name in epoch.metrics}
+
+    def rank(name: str) -> tuple[bool, bool, bool, str]:
+        lower = name.lower()
+        is_held_out = any(part in lower for part in ("val", "test"))
+        return "acc" not in lower, "loss" not in lower, not is_held_out, name
+
+    return min(names, key=rank, default=None)
+
+
+def mode_of(metric: str) -> Mode:
+    """Tell by its name whether less of a metric is better ("min") or more ("max")."""
+    return "min" if any(part in metric.lower() for part in _LESS_IS_BETTER) else "max"
+
+
+def _commonest_epochs(runs: Sequence[RunReport]) -> int:
+    counts = Counter(len({epoch.index for epoch in run.epochs}) for run in runs if run.epochs)
+    return max(counts, key=lambda n: (counts[n], n), default=1)
