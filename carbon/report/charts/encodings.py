@@ -23,16 +23,12 @@ _LEGEND_COLUMNS = alt.expr("width < 420 ? 3 : 4")
 
 def strategy_color(names: Iterable[str]) -> alt.Color:
     """Return the colours of strategies."""
-    return alt.Color(
-        "strategy:N", title=None, scale=_scale(names, 0), legend=_legend()
-    )
+    return alt.Color("strategy:N", title=None, scale=_scale(names, 0), legend=_legend())
 
 
 def strategy_shape(names: Iterable[str]) -> alt.Shape:
     """Return the shapes of strategies; the legend is one with that of the colours."""
-    return alt.Shape(
-        "strategy:N", title=None, scale=_scale(names, 1), legend=_legend()
-    )
+    return alt.Shape("strategy:N", title=None, scale=_scale(names, 1), legend=_legend())
 
 
 def strategies_in_order(names: Iterable[str]) -> list[str]:

@@ -37,7 +37,11 @@ TOOLTIP = (
 
 
 def tradeoff_chart(
-    frame: pd.DataFrame, baseline: str, plot_px: tuple[int, int] = PLOT_PX, *, with_ideals: bool = True
+    frame: pd.DataFrame,
+    baseline: str,
+    plot_px: tuple[int, int] = PLOT_PX,
+    *,
+    with_ideals: bool = True,
 ) -> ChartType:
     """Draw one study's configurations: speedup over `baseline` on x, energy per epoch on y.
 
