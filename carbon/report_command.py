@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from carbon.analysis.reaching import Mode
 from carbon.settings import load
 
 FORMATS = ("png", "svg", "pdf")
@@ -44,7 +45,7 @@ def report(
         float | None, typer.Option(help="Of the metric: what did it cost to reach it?")
     ] = None,
     mode: Annotated[
-        str | None, typer.Option(help="max or min: whether more of the metric is better, or less.")
+        Mode | None, typer.Option(help="max or min: whether more of the metric is better, or less.")
     ] = None,
 ) -> None:
     """Write a study as one HTML page that works offline, with its charts and tables as files.
@@ -59,8 +60,6 @@ def report(
     from carbon.processes import require
 
     chosen = _formats(formats)
-    if mode not in (None, "min", "max"):
-        raise typer.BadParameter(f"--mode is {mode!r}; give min or max")
     require("report", "altair", "pandas", "scipy", "vl_convert")
     from carbon.report.console import show
     from carbon.report.content import content_of
@@ -80,7 +79,7 @@ def report(
         epochs=epochs,
         limits=limits,
         metric=metric,
-        mode=mode,  # type: ignore[arg-type]  # One of the two, or None.
+        mode=mode,
         target=target,
     )
     content = content_of(analyse(runs[0].project, study, runs, asked))

@@ -8,8 +8,8 @@ from rich.text import Text
 from carbon.report.content import Content
 from carbon.report.tables import Table
 
-# Too long for a terminal; they are in a file.
-_IN_FILES_ONLY = frozenset({"learning-curves"})
+# Too long for a terminal; they are on the page and in files.
+_NOT_SHOWN = frozenset({"learning-curves", "runs"})
 
 
 def show(content: Content, console: Console) -> None:
@@ -19,7 +19,7 @@ def show(content: Content, console: Console) -> None:
     for notice in content.notices:
         console.print(Text(f"! {notice}", style="yellow"))
     for table in content.tables:
-        if table.name not in _IN_FILES_ONLY:
+        if table.name not in _NOT_SHOWN:
             console.print()
             console.print(_shown(table))
             if table.note:

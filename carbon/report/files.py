@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from carbon.errors import UsageError
 from carbon.report.content import Content
 from carbon.report.page import html_page
-from carbon.report.style import for_file
+from carbon.report.style import for_file, vega_lite_version
 
 PAGE = "report.html"
 _PNG_SCALE = 2.0
@@ -36,7 +37,18 @@ def write_report(content: Content, directory: Path, formats: Sequence[str]) -> I
             chart = for_file(figure.chart, figure.title)
             for form in formats:
                 path = directory / "charts" / f"{figure.name}.{form}"
-                chart.save(str(path), format=form, scale_factor=_PNG_SCALE if form == "png" else 1)
+                path.write_bytes(_picture(chart.to_dict(), form))
                 yield path
     except OSError as error:
         raise UsageError(f"{directory} cannot be written: {error.strerror}") from error
+
+
+def _picture(spec: dict[str, Any], form: str) -> bytes:
+    import vl_convert
+
+    version = vega_lite_version()
+    if form == "png":
+        return vl_convert.vegalite_to_png(spec, vl_version=version, scale=_PNG_SCALE)
+    if form == "pdf":
+        return vl_convert.vegalite_to_pdf(spec, vl_version=version)
+    return vl_convert.vegalite_to_svg(spec, vl_version=version).encode()

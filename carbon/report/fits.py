@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from carbon.analysis.scaling_laws import ChosenLaw, Predicted, Timing, choose_law
+from carbon.analysis.same_work import epoch_factors
+from carbon.analysis.scaling_laws import ChosenLaw, Predicted, Timing, choose_law, timings_of
 from carbon.errors import UsageError
 from carbon.schema import TradeoffPoint
 
@@ -16,30 +17,31 @@ class Extrapolation:
     """What a law says of a strategy on more workers.
 
     Attributes:
-        work: how many times the work of the baseline's epoch an epoch there does: more than 1 in
-            weak scaling alone.
+        predicted: for an epoch of the study's smallest size.
+        factor: an epoch of that size over one of the size that it has on so many workers, below 1
+            in weak scaling alone.
         speedup: over the study's baseline, of the same work.
     """
 
     strategy: str
     predicted: Predicted
-    work: float
+    factor: float
     speedup: float
 
     @property
     def epoch_s(self) -> float:
-        """The time of an epoch, whatever its work."""
-        return self.predicted.epoch_s * self.work
+        """The time of an epoch, whatever its size."""
+        return self.predicted.epoch_s / self.factor
 
     @property
     def epoch_low_s(self) -> float:
         """The lower end of its band."""
-        return self.predicted.low_s * self.work
+        return self.predicted.low_s / self.factor
 
     @property
     def epoch_high_s(self) -> float:
         """The upper end of its band."""
-        return self.predicted.high_s * self.work
+        return self.predicted.high_s / self.factor
 
 
 @dataclass(frozen=True)
@@ -58,60 +60,31 @@ class StrategyFit:
 
 
 def fits(points: Sequence[TradeoffPoint]) -> list[StrategyFit]:
-    """Fit a law to each strategy of a study.
-
-    Epochs that differ in size, as in weak scaling, are compared by the time of as much work as the
-    baseline's epoch does.
-    """
+    """Fit a law to each strategy of a study."""
+    measured = list(zip(points, timings_of(points), epoch_factors(points), strict=True))
+    strategies = dict.fromkeys(point.strategy for point in points)
     return [
-        _fit([point for point in points if point.strategy == strategy], points)
-        for strategy in dict.fromkeys(point.strategy for point in points)
+        _fit(strategy, [found for found in measured if found[0].strategy == strategy])
+        for strategy in strategies
     ]
 
 
-def work_of(point: TradeoffPoint, points: Sequence[TradeoffPoint]) -> float:
-    """Return how many times the work of the baseline's epoch an epoch of a point does."""
-    samples = [p.samples_per_epoch for p in points]
-    baseline = next(
-        p
-        for p in points
-        if (p.strategy, p.workers) == (point.baseline_strategy, point.baseline_workers)
-    )
-    if None in samples or not point.samples_per_epoch or not baseline.samples_per_epoch:
-        return 1.0
-    return point.samples_per_epoch / baseline.samples_per_epoch
-
-
-def _fit(own: Sequence[TradeoffPoint], points: Sequence[TradeoffPoint]) -> StrategyFit:
-    strategy = own[0].strategy
-    work = {point.workers: work_of(point, points) for point in own}
-    timings = [
-        Timing(
-            workers=point.workers,
-            epoch_s=point.epoch_s / work[point.workers],
-            epoch_s_stdev=None
-            if point.epoch_s_stdev is None
-            else point.epoch_s_stdev / work[point.workers],
-            runs=point.runs,
-        )
-        for point in own
-    ]
+def _fit(strategy: str, measured: Sequence[tuple[TradeoffPoint, Timing, float]]) -> StrategyFit:
     try:
-        chosen = choose_law(timings)
+        chosen = choose_law([timing for _, timing, _ in measured])
     except UsageError as error:
         return StrategyFit(strategy, None, str(error))
-    most = max(own, key=lambda point: point.workers)
-    is_weak = len({round(value, 9) for value in work.values()}) > 1
-    baseline_s = most.speedup * most.epoch_s / work[most.workers]
-    extrapolations = []
+    point, timing, factor = max(measured, key=lambda found: found[0].workers)
+    grows = len({round(factor, 9) for _, _, factor in measured}) > 1
+    found = []
     for times in BEYOND:
-        predicted = chosen.law.predict(most.workers * times)
-        extrapolations.append(
+        predicted = chosen.law.predict(point.workers * times)
+        found.append(
             Extrapolation(
                 strategy=strategy,
                 predicted=predicted,
-                work=work[most.workers] * (times if is_weak else 1),
-                speedup=baseline_s / predicted.epoch_s,
+                factor=factor / times if grows else factor,
+                speedup=point.speedup * timing.epoch_s / predicted.epoch_s,
             )
         )
-    return StrategyFit(strategy, chosen, chosen.reason, extrapolations)
+    return StrategyFit(strategy, chosen, chosen.reason, found)

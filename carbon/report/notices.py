@@ -62,6 +62,8 @@ def _missing(study: Study) -> list[str]:
         )
     elif without:
         found.append(f"Without an energy, and so on no front: {_listed(without)}.")
+    if not study.racers:
+        found.append("No race: its epochs are not of one size, as in weak scaling.")
     once = sum(point.runs == 1 for point in points)
     if once:
         which = "All configurations" if once == len(points) else f"{once} of the configurations"

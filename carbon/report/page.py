@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from html import escape
 from importlib import resources
 from string import Template
@@ -11,7 +12,7 @@ from carbon import wording
 from carbon.report.content import Content
 from carbon.report.figures import Figure
 from carbon.report.race import race_data
-from carbon.report.style import for_page
+from carbon.report.style import for_page, vega_lite_version
 from carbon.report.tables import Table
 
 
@@ -39,13 +40,14 @@ def _asset(name: str) -> str:
     return resources.files("carbon.report").joinpath("assets", name).read_text(encoding="utf-8")
 
 
+@cache
 def _libraries() -> str:
     """Return Vega, Vega-Lite and Vega-Embed as one script."""
-    import altair as alt
     import vl_convert
 
-    version = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    bundle = vl_convert.javascript_bundle(None, version)
+    bundle = vl_convert.javascript_bundle(  # type: ignore[call-arg]  # A snippet may be left out.
+        vl_version=vega_lite_version()
+    )
     # No end of a script may stand within one.
     return bundle.replace("</script", "<\\/script")
 

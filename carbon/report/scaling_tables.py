@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from carbon import wording
-from carbon.analysis.choice import Marginal, Option, best, marginals
+from carbon.analysis.choice import Option, best, marginals, options_of
 from carbon.analysis.reaching import Milestone, cost_to_reach, course
 from carbon.report import tables
 from carbon.report.fits import Extrapolation, StrategyFit
@@ -55,7 +55,7 @@ def runs_table(study: Study) -> Table:
         tables.text("Status", "status"),
         tables.duration("Duration", "duration_s"),
         tables.energy("Energy", "energy_kwh"),
-        tables.mass("CO₂e", "emissions_kg"),
+        tables.mass("CO2e", "emissions_kg"),
         Column("Compared", lambda row: "yes" if row["compared"] else "no", is_number=False),
     ]
     return Table("runs", "All runs", columns, rows)
@@ -64,7 +64,7 @@ def runs_table(study: Study) -> Table:
 def _configurations(study: Study) -> Table:
     edp = {
         (option.strategy, option.workers): option.energy_delay_j_s
-        for option in map(Option.of, study.points)
+        for option in options_of(study.points)
     }
     rows = [
         point.model_dump(mode="json", exclude={"metrics"})
@@ -79,7 +79,7 @@ def _configurations(study: Study) -> Table:
         tables.number("Ideal", "ideal_speedup"),
         tables.percent("Efficiency", "efficiency"),
         tables.energy("Energy per epoch", "energy_per_epoch_kwh"),
-        tables.mass("CO₂e per epoch", "emissions_per_epoch_kg"),
+        tables.mass("CO2e per epoch", "emissions_per_epoch_kg"),
         tables.number("Energy × time (J s)", "energy_delay_j_s"),
         Column("On the front", lambda row: "yes" if row["on_pareto_front"] else "", False),
         Column("Runs", lambda row: str(row["runs"])),
@@ -195,7 +195,7 @@ def _extrapolation(found: Extrapolation) -> Row:
 
 def choices(study: Study) -> list[tuple[str, str]]:
     """Return questions of what is best for a training, with their answers in a sentence."""
-    options = [Option.of(point) for point in study.points]
+    options = options_of(study.points)
     if not options:
         return []
     asked = wording.count(study.epochs, "epoch")
@@ -211,7 +211,6 @@ def choices(study: Study) -> list[tuple[str, str]]:
     if measured:
         least = min(measured, key=lambda option: option.energy_per_epoch_kwh or 0.0)
         answers.append(("Least energy", f"{least.name}: {_takes(least, study.epochs)}."))
-    answers += [("Each hour saved", _costs(step)) for step in marginals(options, study.epochs)]
     return answers
 
 
@@ -221,20 +220,12 @@ def _takes(option: Option, epochs: int) -> str:
     if energy_kwh is not None:
         parts.append(wording.energy(energy_kwh * epochs))
     if emissions_kg is not None:
-        parts.append(f"{wording.mass(emissions_kg * epochs)} CO₂e")
+        parts.append(f"{wording.mass(emissions_kg * epochs)} CO2e")
     return f"{', '.join(parts)} for {wording.count(epochs, 'epoch')}"
 
 
-def _costs(step: Marginal) -> str:
-    return (
-        f"From {step.slower.name} to {step.faster.name} saves "
-        f"{wording.duration(step.saved_h * 3600)} for {wording.energy(step.extra_kwh)} more: "
-        f"{wording.energy(step.kwh_per_h)} for each hour saved."
-    )
-
-
 def _marginals(study: Study) -> Table:
-    steps = marginals([Option.of(point) for point in study.points], study.epochs)
+    steps = marginals(options_of(study.points), study.epochs)
     rows: list[Row] = [
         {
             "from_strategy": step.slower.strategy,
@@ -283,7 +274,7 @@ def _reaching(study: Study) -> Table:
         Column("Reached", lambda row: "never" if row["epoch"] is None else f"epoch {row['epoch']}"),
         tables.duration("Time", "time_s"),
         tables.energy("Energy", "energy_kwh"),
-        tables.mass("CO₂e", "emissions_kg"),
+        tables.mass("CO2e", "emissions_kg"),
     ]
     title = f"What it cost to reach {metric} {wording.number(target)}"
     return Table("reaching", title, columns, rows, "A line for each run, to the end of an epoch.")
@@ -296,6 +287,11 @@ def _milestone(reached: Milestone | None) -> dict[str, object]:
         "energy_kwh": None if reached is None else reached.energy_kwh,
         "emissions_kg": None if reached is None else reached.emissions_kg,
     }
+
+
+_RACE_NOTE = (
+    "The warm-up is part of the race; what is extrapolated to more workers has none, and no energy."
+)
 
 
 def _race(study: Study) -> Table:
@@ -321,4 +317,4 @@ def _race(study: Study) -> Table:
         ),
     ]
     title = f"The race through {wording.count(study.epochs, 'epoch')}"
-    return Table("race", title, columns, list(rows), "The warm-up is part of the race.")
+    return Table("race", title, columns, list(rows), _RACE_NOTE)

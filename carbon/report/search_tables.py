@@ -56,7 +56,7 @@ def _trials(report: TrialsReport) -> Table:
         tables.number(report.metric, "value"),
         Column("Epochs", lambda row: str(row["epochs"])),
         tables.energy("Energy", "energy_kwh"),
-        tables.mass("CO₂e", "emissions_kg"),
+        tables.mass("CO2e", "emissions_kg"),
         Column("Why it ended", lambda row: row["reason"] or "", is_number=False),
     ]
     return Table("trials", "Trials", columns, rows, "The value is that of the last epoch.")
@@ -101,7 +101,7 @@ def _spent(report: TrialsReport) -> Table:
     columns = [
         Column("Spent in", lambda row: row["part"], is_number=False),
         tables.energy("Energy", "energy_kwh"),
-        tables.mass("CO₂e", "emissions_kg"),
+        tables.mass("CO2e", "emissions_kg"),
         Column("Trials", lambda row: str(row["trials"])),
         Column("Without energy", lambda row: str(row["trials_without_energy"])),
     ]

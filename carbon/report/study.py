@@ -8,6 +8,7 @@ from carbon.analysis.choice import Limits
 from carbon.analysis.comparability import Comparison, compare
 from carbon.analysis.race import Racer, race
 from carbon.analysis.reaching import Mode
+from carbon.analysis.same_work import epoch_factors
 from carbon.analysis.tradeoff import scaling
 from carbon.report.fits import StrategyFit, fits
 from carbon.report.trials import TrialsReport, is_trial, trials_report
@@ -46,6 +47,7 @@ class Study:
         runs: all of them.
         comparison: those that are compared, and why others are not; trials of a search are neither.
         points: the configurations of those that are compared.
+        racers: none where epochs are not of one size, as in weak scaling.
         epochs: of the training that is chosen for and raced through.
         metric: None where none was logged.
         trials: None where the study has no search.
@@ -82,7 +84,8 @@ def analyse(project: str, name: str, runs: Sequence[RunReport], asked: Asked) ->
     found = fits(points)
     epochs = asked.epochs or _commonest_epochs(comparison.runs)
     metric = asked.metric or metric_of(comparison.runs)
-    beyond = [(fit.strategy, e.predicted) for fit in found for e in fit.told if e.work == 1]
+    beyond = [(fit.strategy, e.predicted) for fit in found for e in fit.told]
+    is_of_one_size = len(set(epoch_factors(points))) == 1
     return Study(
         project=project,
         name=name,
@@ -90,7 +93,7 @@ def analyse(project: str, name: str, runs: Sequence[RunReport], asked: Asked) ->
         comparison=comparison,
         points=points,
         fits=found,
-        racers=race(comparison.runs, epochs, beyond) if points else [],
+        racers=race(comparison.runs, epochs, beyond) if is_of_one_size else [],
         epochs=epochs,
         limits=asked.limits,
         metric=metric,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import altair as alt
 from altair.typing import ChartType
 
 from carbon.palette import INK
@@ -21,6 +22,11 @@ def for_page(chart: ChartType) -> dict[str, Any]:
     """Return the chart as Vega-Lite that fills the width of its place on a page."""
     found: dict[str, Any] = _styled(chart.properties(width="container")).to_dict()
     return found | {"autosize": {"type": "fit-x", "contains": "padding"}}
+
+
+def vega_lite_version() -> str:
+    """Return the version of Vega-Lite that the charts are written for: "6.4"."""
+    return ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 
 
 def _styled(chart: ChartType) -> ChartType:

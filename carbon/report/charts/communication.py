@@ -49,6 +49,6 @@ def communication_chart(frame: pd.DataFrame) -> ChartType:
             order=alt.Order("order:Q"),
             tooltip=encodings.tooltips(_WORDS),
         )
-        .properties(height=alt.Step(ROW_PX))
+        .properties(height=ROW_PX * len(labels))
     )
     return chart

@@ -44,9 +44,14 @@ def line_dash(kinds: Iterable[str]) -> alt.StrokeDash:
         "kind:N",
         title=None,
         scale=alt.Scale(domain=shown, range=[DASHES[kind] for kind in shown]),
-        legend=None
-        if len(shown) < 2
-        else alt.Legend(orient="top", direction="horizontal", symbolSize=500, symbolStrokeWidth=2),
+        legend=None if len(shown) < 2 else line_legend(),
+    )
+
+
+def line_legend() -> alt.Legend:
+    """Return the legend of how lines are drawn: below, where it has the width for itself."""
+    return alt.Legend(
+        orient="bottom", direction="horizontal", symbolSize=500, symbolStrokeWidth=2, offset=6
     )
 
 
@@ -57,9 +62,7 @@ def workers_axis(counts: Iterable[int]) -> alt.X:
     return alt.X(
         "workers:Q",
         title="Workers",
-        scale=alt.Scale(
-            type="log", base=2, domain=[ticks[0] / pad, ticks[-1] * pad], nice=False, zero=False
-        ),
+        scale=alt.Scale(type="log", base=2, domain=[ticks[0] / pad, ticks[-1] * pad], nice=False),
         axis=alt.Axis(values=ticks, format="d", labelOverlap="greedy", grid=False),
     )
 
@@ -90,13 +93,16 @@ def log_domain(values: Iterable[float], pad: float = 1.15) -> list[float]:
     return [min(known) / pad, max(known) * pad]
 
 
-def error_bars(base: alt.Chart, x: alt.X, color: alt.Color, column: str, y: alt.Y) -> alt.Chart:
-    """Return bars from COLUMN_low to COLUMN_high where both are known, on the axis `y`."""
-    known = base.transform_filter(f"isValid(datum.{column}_low)")
-    bars: alt.Chart = known.mark_rule(strokeWidth=1.5).encode(
-        x=x, y=of_column(y, f"{column}_low"), y2=f"{column}_high:Q", color=color
-    )
-    return bars
+def error_bars(
+    frame: pd.DataFrame, x: alt.X, color: alt.Color, column: str, y: alt.Y
+) -> list[alt.Chart]:
+    """Return bars from COLUMN_low to COLUMN_high, on the axis `y`; none where none is known."""
+    known = frame.dropna(subset=[f"{column}_low"])
+    if known.empty:
+        return []
+    bars = alt.Chart(known).mark_rule(strokeWidth=1.5)
+    low = of_column(y, f"{column}_low")
+    return [bars.encode(x=x, y=low, y2=f"{column}_high:Q", color=color)]
 
 
 def of_column(y: alt.Y, column: str) -> alt.Y:

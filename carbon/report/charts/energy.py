@@ -11,7 +11,7 @@ from carbon.report.charts.encodings import HEIGHT_PX
 _WORDS = [
     ("label", "Configuration"),
     ("energy_text", "Energy per epoch"),
-    ("emissions_text", "CO₂e per epoch"),
+    ("emissions_text", "CO2e per epoch"),
     ("runs_text", "Averaged over"),
 ]
 
@@ -50,18 +50,13 @@ def _bars(frame: pd.DataFrame, column: str, size: float, title: str) -> ChartTyp
     order = encodings.strategies_in_order(known["strategy"])
     offset = alt.XOffset("strategy:N", sort=order, scale=alt.Scale(paddingInner=0.12))
     y = alt.Y("amount:Q", title=title, scale=alt.Scale(zero=True))
-    base = alt.Chart(known)
-    return alt.layer(
-        base.mark_bar().encode(
-            x=x, xOffset=offset, y=y, color=color, tooltip=encodings.tooltips(_WORDS)
-        ),
-        base.transform_filter("isValid(datum.amount_low)")
-        .mark_rule(strokeWidth=1.5)
-        .encode(
-            x=x,
-            xOffset=offset,
-            y=alt.Y("amount_low:Q", title=title),
-            y2="amount_high:Q",
-        ),
-        height=HEIGHT_PX,
-    )
+    bars = alt.Chart(known).mark_bar()
+    layers = [
+        bars.encode(x=x, xOffset=offset, y=y, color=color, tooltip=encodings.tooltips(_WORDS))
+    ]
+    repeated = known.dropna(subset=["amount_low"])
+    if len(repeated):
+        low = encodings.of_column(y, "amount_low")
+        spread = alt.Chart(repeated).mark_rule(strokeWidth=1.5)
+        layers.append(spread.encode(x=x, xOffset=offset, y=low, y2="amount_high:Q"))
+    return alt.layer(*layers, height=HEIGHT_PX)

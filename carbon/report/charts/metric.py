@@ -25,7 +25,7 @@ _WORDS = [
     ("value_text", "Value"),
     ("time_text", "Time"),
     ("energy_text", "Energy"),
-    ("emissions_text", "CO₂e"),
+    ("emissions_text", "CO2e"),
     ("runs_text", "Averaged over"),
 ]
 
@@ -54,7 +54,7 @@ def metric_chart(
     x = alt.X(
         "cost:Q",
         title=f"{title}, logarithmic)",
-        scale=alt.Scale(type="log", domain=axes.x, nice=False, zero=False),
+        scale=alt.Scale(type="log", domain=axes.x, nice=False),
         axis=alt.Axis(values=encodings.log_ticks(*axes.x), format="~g", labelOverlap="greedy"),
     )
     y = alt.Y("value:Q", title=metric, scale=alt.Scale(domain=axes.y, nice=False, zero=False))

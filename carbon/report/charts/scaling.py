@@ -96,7 +96,7 @@ def measured_layers(
         line["strokeDash"] = dash
     return [
         base.mark_line(strokeWidth=2, opacity=0.85).encode(**line),
-        encodings.error_bars(base, x, color, column, y),
+        *encodings.error_bars(frame, x, color, column, y),
         base.mark_point(filled=True, size=100, opacity=1).encode(
             x=x, y=y, color=color, shape=shape, tooltip=encodings.tooltips(words)
         ),
@@ -119,7 +119,7 @@ def _over_workers(
     y = alt.Y(
         f"{column}:Q",
         title=title,
-        scale=alt.Scale(type="log", domain=domain, nice=False, zero=False, clamp=True),
+        scale=alt.Scale(type="log", domain=domain, nice=False, clamp=True),
         axis=alt.Axis(values=encodings.log_ticks(*domain), format="~g", labelOverlap="greedy"),
     )
     kinds = ["measured", *extrapolated["kind"], *([] if ideal is None else ["ideal"])]

@@ -35,7 +35,7 @@ def throughput_chart(frame: pd.DataFrame) -> ChartType:
     y = alt.Y(
         f"{column}:Q",
         title="Throughput (samples/s, logarithmic)",
-        scale=alt.Scale(type="log", domain=domain, nice=False, zero=False),
+        scale=alt.Scale(type="log", domain=domain, nice=False),
         axis=alt.Axis(values=encodings.log_ticks(*domain), format=",~r", labelOverlap="greedy"),
     )
     return _layered(frame, column, y, "throughput_text", "Throughput")
@@ -57,7 +57,7 @@ def traffic_chart(frame: pd.DataFrame) -> ChartType:
         "direction:N",
         title=None,
         scale=alt.Scale(domain=["sent", "received"], range=[[1, 0], [2, 3]]),
-        legend=alt.Legend(orient="top", symbolSize=500, symbolStrokeWidth=2),
+        legend=encodings.line_legend(),
     )
     words = [
         ("label", "Configuration"),
@@ -76,7 +76,7 @@ def traffic_chart(frame: pd.DataFrame) -> ChartType:
     )
     return alt.layer(
         line.encode(x=x, y=y, color=color, strokeDash=dash),
-        encodings.error_bars(base, x, color, "mb_per_s", y),
+        *encodings.error_bars(frame, x, color, "mb_per_s", y),
         *(mark.encode(**points, tooltip=encodings.tooltips(words)) for mark in (sent, received)),
         height=HEIGHT_PX,
     )
