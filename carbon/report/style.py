@@ -20,7 +20,7 @@ def for_file(chart: ChartType, title: str) -> ChartType:
 
 def for_page(chart: ChartType) -> dict[str, Any]:
     """Return the chart as Vega-Lite that fills the width of its place on a page."""
-    found: dict[str, Any] = _styled(chart.properties(width="container")).to_dict()
+    found: dict[str, Any] = _styled(chart.properties(width="container")).to_dict(validate=False)
     return found | {"autosize": {"type": "fit-x", "contains": "padding"}}
 
 
