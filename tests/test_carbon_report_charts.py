@@ -11,10 +11,12 @@ from carbon.report.charts.encodings import DASHES, log_domain, log_ticks
 from carbon.report.charts.labels import Spot, place_labels
 from carbon.report.content import content_of
 from carbon.report.figures import Figure
+from carbon.report.frames import configurations
 from carbon.report.study import Asked, analyse
 from carbon.report.style import for_file, for_page
 from carbon.schema import RunReport
 from tests import studies
+from tests.answers import point
 
 Spec = dict[str, Any]
 
@@ -182,3 +184,18 @@ def test_a_picture_has_its_title_and_a_page_gives_the_width(repeated: dict[str, 
     figure = repeated["speedup"]
     assert for_file(figure.chart, "Speedup").to_dict()["title"] == "Speedup"
     assert spec(figure.chart)["width"] == "container"
+
+
+def test_a_configuration_says_over_how_many_runs_its_energy_is() -> None:
+    frame = configurations(
+        [
+            point("ddp", 2, 5.0, 0.001, runs=3, runs_with_energy=2),
+            point("single", 1, 9.0, 0.001),
+            point("fsdp", 2, 5.0, None),
+        ]
+    )
+    assert frame["runs_text"].tolist() == [
+        "3 runs, 2 of them with energy",
+        "1 run",
+        "1 run, without energy",
+    ]

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from carbon.errors import UsageError
 from carbon.report.content import Content
+from carbon.report.figures import Figure
 from carbon.report.page import html_page
 from carbon.report.style import for_file, vega_lite_version
 
@@ -33,23 +33,27 @@ def write_report(content: Content, directory: Path, formats: Sequence[str]) -> I
             yield path
         if formats and content.figures:
             (directory / "charts").mkdir(exist_ok=True)
-        for figure in content.figures:
-            # What is made here is valid, as the tests show; to check it takes long.
-            spec = for_file(figure.chart, figure.title).to_dict(validate=False) if formats else {}
+        for figure in content.figures if formats else ():
+            svg = _svg(figure)
             for form in formats:
                 path = directory / "charts" / f"{figure.name}.{form}"
-                path.write_bytes(_picture(spec, form))
+                path.write_bytes(_picture(svg, form))
                 yield path
     except OSError as error:
         raise UsageError(f"{directory} cannot be written: {error.strerror}") from error
 
 
-def _picture(spec: dict[str, Any], form: str) -> bytes:
+def _svg(figure: Figure) -> str:
     import vl_convert
 
-    version = vega_lite_version()
+    # What is made here is valid, as the tests show; to check it takes long.
+    spec = for_file(figure.chart, figure.title).to_dict(validate=False)
+    return vl_convert.vegalite_to_svg(spec, vl_version=vega_lite_version())
+
+
+def _picture(svg: str, form: str) -> bytes:
+    import vl_convert
+
     if form == "png":
-        return vl_convert.vegalite_to_png(spec, vl_version=version, scale=_PNG_SCALE)
-    if form == "pdf":
-        return vl_convert.vegalite_to_pdf(spec, vl_version=version)
-    return vl_convert.vegalite_to_svg(spec, vl_version=version).encode()
+        return vl_convert.svg_to_png(svg, scale=_PNG_SCALE)
+    return vl_convert.svg_to_pdf(svg) if form == "pdf" else svg.encode()

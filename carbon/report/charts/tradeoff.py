@@ -186,7 +186,8 @@ def _with_labels(frame: pd.DataFrame, plot: _Plot, with_ideals: bool) -> pd.Data
     front = sorted((spot for spot in spots if spot.important), key=lambda spot: spot.x_px)
     for start, end in pairwise(front):
         lines += along(start, end)
-    placed = place_labels(spots, lines, *plot.px)
+    # Ideals are left out where it is crowded; there a name across a line would not be read.
+    placed = place_labels(spots, lines, *plot.px, may_cross=with_ideals)
     return frame.assign(
         label_dx=pd.Series([label.dx_px if label else None for label in placed], frame.index),
         label_dy=pd.Series([label.dy_px if label else None for label in placed], frame.index),
