@@ -33,11 +33,12 @@ def show(content: Content, console: Console) -> None:
 
 def _shown(table: Table) -> Shown:
     shown = Shown(title=Text(table.title), title_justify="left")
-    for column in table.columns:
+    for position, column in enumerate(table.columns):
         shown.add_column(
             Text(column.heading),
             justify="right" if column.is_number else "left",
             overflow="fold",
+            no_wrap=position == 0,  # The name of what a line is of stays whole.
         )
     for cells in table.cells():
         shown.add_row(*(Text(cell) for cell in cells))
