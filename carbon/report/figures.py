@@ -10,9 +10,9 @@ from carbon import wording
 from carbon.report import frames
 from carbon.report.charts import communication, energy, metric, scaling, utilization
 from carbon.report.charts.tradeoff import tradeoff_chart
-from carbon.report.search_tables import every_trial
 from carbon.report.study import Study
 from carbon.report.trials import TrialsReport
+from carbon.tuning.journal import BASELINE
 
 _BARS = "Bars are one standard deviation over repeats."
 _PLOT_PX = (480, 300)
@@ -166,19 +166,17 @@ def _metrics(study: Study) -> Iterator[Figure]:
 
 def _trials(report: TrialsReport) -> Iterator[Figure]:
     rows = [
-        {"trial": each.name, "epoch": epoch, "value": value, "status": each.trial.status}
-        for each in every_trial(report)
-        for epoch, value in enumerate(each.trial.values, start=1)
+        {"trial": trial.name, "epoch": epoch, "value": value, "status": trial.status}
+        for trial in report.trials
+        for epoch, value in sorted(trial.values.items())
         if value is not None
     ]
     if not rows:
         return
-    best = report.search.best
+    best = report.figures.best
+    baseline = BASELINE if any(trial.name == BASELINE for trial in report.trials) else None
     chart = metric.learning_curves_chart(
-        pd.DataFrame(rows),
-        report.metric,
-        next((each.name for each in report.trials if best and each.trial is best.trial), None),
-        None if report.baseline is None else report.baseline.name,
+        pd.DataFrame(rows), report.metric, None if best is None else best.name, baseline
     )
     told = "A line for each trial; those that end early were stopped or failed."
     yield Figure("learning-curves", "Learning curves", chart, told)

@@ -4,7 +4,8 @@ from carbon import wording
 from carbon.analysis.tuning import Spent
 from carbon.report import tables
 from carbon.report.tables import Column, Row, Table
-from carbon.report.trials import NamedTrial, TrialsReport
+from carbon.report.trials import TrialsReport
+from carbon.tuning.journal import Trial
 
 
 def search_tables(report: TrialsReport) -> list[Table]:
@@ -12,43 +13,33 @@ def search_tables(report: TrialsReport) -> list[Table]:
     return [_trials(report), _spent(report), _curves(report)]
 
 
-def every_trial(report: TrialsReport) -> list[NamedTrial]:
-    """Return the searched trials, and before and after them the baseline and the final training."""
-    ends = (report.baseline, *report.trials, report.final)
-    return [each for each in ends if each is not None]
-
-
 def findings(report: TrialsReport) -> list[tuple[str, str]]:
     """Return what the search found, in sentences."""
-    best, total = report.search.best, report.search.total
+    said = report.figures
     found = []
-    if best is not None:
-        name = next(each.name for each in report.trials if each.trial is best.trial)
+    if said.best is not None and said.best_value is not None:
+        epoch = next(e for e, v in sorted(said.best.values.items()) if v == said.best_value)
         against = ""
-        if report.gain_percent is not None:
-            change = "above" if report.gain_percent >= 0 else "below"
-            against = f", {wording.number(abs(report.gain_percent))} % {change} the baseline"
-        found.append(
-            (
-                "Best",
-                f"trial {name} with {report.metric} {wording.number(best.value)} at epoch "
-                f"{best.epoch + 1}{against}.",
-            )
-        )
-    found.append(("The search drew", f"{_energy_of(total)} in {_count(total)}."))
+        if (percent := said.against_baseline_percent) is not None:
+            change = "above" if percent >= 0 else "below"
+            against = f", {wording.number(abs(percent))} % {change} the baseline"
+        value = f"{report.metric} {wording.number(said.best_value)}"
+        found.append(("Best", f"trial {said.best.name} with {value} at epoch {epoch}{against}."))
+    found.append(("The search drew", f"{_energy_of(said.total)} in {_count(said.total)}."))
     for status in ("stopped", "failed"):
-        if spent := report.search.by_status.get(status):
+        if status in said.by_status:
+            spent = said.by_status[status]
             found.append((f"In {status} trials", f"{_energy_of(spent)} in {_count(spent)}."))
-    if after := report.search.after_best:
+    if after := said.after_best:
         found.append(("After the eventual best", f"{_energy_of(after)} in {_count(after)}."))
-    if report.times_final is not None:
-        times = f"{wording.number(report.times_final)} times the final training's energy."
+    if said.times_final is not None:
+        times = f"{wording.number(said.times_final)} times the final training's energy."
         found.append(("Search against training", times))
     return found
 
 
 def _trials(report: TrialsReport) -> Table:
-    rows: list[Row] = [_row(each, report) for each in every_trial(report)]
+    rows: list[Row] = [_row(trial, report) for trial in report.trials]
     columns = [
         tables.text("Trial", "trial"),
         tables.text("Status", "status"),
@@ -62,22 +53,21 @@ def _trials(report: TrialsReport) -> Table:
     return Table("trials", "Trials", columns, rows, "The value is that of the last epoch.")
 
 
-def _row(each: NamedTrial, report: TrialsReport) -> Row:
-    trial = each.trial
+def _row(trial: Trial, report: TrialsReport) -> Row:
     parameters = {f"parameter {name}": trial.parameters.get(name) for name in report.parameters}
     return {
-        "trial": each.name,
-        "run_id": trial.trial_id,
+        "trial": trial.name,
+        "run_id": str(trial.run_id),
         "status": trial.status,
         **parameters,
         "metric": report.metric,
-        "value": trial.values[-1] if trial.values else None,
+        "value": trial.last_value,
         "epochs": len(trial.values),
         "energy_kwh": trial.energy_kwh,
         "emissions_kg": trial.emissions_kg,
         "started_at": trial.started_at.isoformat(),
         "ended_at": trial.ended_at and trial.ended_at.isoformat(),
-        "reason": each.reason,
+        "reason": trial.reason,
     }
 
 
@@ -92,7 +82,7 @@ def _parameter(name: str) -> Column:
 
 
 def _spent(report: TrialsReport) -> Table:
-    found = report.search
+    found = report.figures
     parts: list[tuple[str, Spent]] = [("all trials", found.total)]
     parts += [(f"{status} trials", spent) for status, spent in found.by_status.items()]
     if found.after_best is not None:
@@ -110,9 +100,9 @@ def _spent(report: TrialsReport) -> Table:
 
 def _curves(report: TrialsReport) -> Table:
     rows: list[Row] = [
-        {"trial": each.name, "epoch": epoch, "value": value, "status": each.trial.status}
-        for each in every_trial(report)
-        for epoch, value in enumerate(each.trial.values, start=1)
+        {"trial": trial.name, "epoch": epoch, "value": value, "status": trial.status}
+        for trial in report.trials
+        for epoch, value in sorted(trial.values.items())
     ]
     columns = [
         tables.text("Trial", "trial"),
