@@ -12,9 +12,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/pytest
+TESTS_AT_ONCE ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n + 1 : 5)))
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types check format migration bench bench-ledger browser openmpi compiler horovod constraints clean
+.PHONY: demo test lint types check format migration bench bench-ledger browser openmpi compiler horovod tests horovod-if-it-can-be-built constraints clean
 
 demo: $(VENV)/.all
 	@$(BIN)/python -m trainers.demo $(if $(ONCE),--once)
@@ -28,9 +30,18 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
+# Horovod is built while the other tests run: they wait for processes half of the time, which is
+# also why there is one more of them at once than there are cores.
 check: $(VENV)/.dev browser openmpi compiler
-	@! command -v c++ >/dev/null || $(MAKE) --no-print-directory horovod
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	@$(MAKE) --no-print-directory --jobs 2 tests horovod-if-it-can-be-built
+	$(PYTEST) tests/test_trainers_horovod.py
+
+tests:
+	$(PYTEST) --ignore tests/test_trainers_horovod.py --numprocesses $(TESTS_AT_ONCE) \
+		--dist loadfile --no-loadscope-reorder
+
+horovod-if-it-can-be-built:
+	@! command -v c++ >/dev/null || nice $(MAKE) --no-print-directory horovod
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix

@@ -26,3 +26,20 @@ def _away_from_the_users_own_ledger(tmp_path_factory: pytest.TempPathFactory) ->
     for name in [name for name in os.environ if name.startswith("CARBON_")]:
         del os.environ[name]
     os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
+# Files that take longest, begun first: whoever begins one of them last is waited for by all others.
+LONGEST = (
+    "test_trainers_ray.py",
+    "test_trainers_strategies.py",
+    "test_trainers_train.py",
+    "test_carbon_tuning_search.py",
+    "test_api_killed.py",
+    "test_ui_pages.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; the others stay in their order."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
