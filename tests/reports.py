@@ -39,7 +39,7 @@ def scaling_study() -> Iterator[RunReport]:
                 started_at=START + timedelta(hours=3 * repeat + workers),
                 country_iso_code="FRA" if repeat else "DEU",
                 intensity_g_per_kwh=56.039 if repeat else 380.95,
-                config={"batch_size": 256},
+                config={"batch_size": 256, "samples_per_epoch": 6000},
                 epochs=[
                     EpochReport(
                         index=i, duration_s=20.0 / workers + 0.3 * repeat, energy_kwh=gpu / 3

@@ -235,6 +235,28 @@ def test_what_a_speedup_cost_is_drawn_and_said(ledger: Ledger, page: Page) -> No
     expect(section.locator(".cl-warning")).to_contain_text("The runs of scaling-1 differ in place,")
 
 
+def test_what_the_hardware_did_is_shown_on_request(ledger: Ledger, page: Page) -> None:
+    open_page(page, ledger.view(project="scaling", study="scaling-1"))
+    page.get_by_text("Where the time went").click()
+    row = page.locator("[data-table=hardware] tr").filter(has_text="ddp × 2")
+    expect(row.locator("[data-column='Throughput (samples/s)']")).to_contain_text("591")
+
+
+def test_the_best_configuration_follows_from_what_a_training_may_take(
+    ledger: Ledger, page: Page
+) -> None:
+    open_page(page, ledger.view(project="scaling", study="scaling-1"))
+    answer = page.locator(".st-key-best .cl-verdict")
+    expect(answer).to_contain_text("no limit being set")
+    deadline = page.get_by_label("Deadline in hours")
+    deadline.fill("0.3")
+    deadline.press("Enter")
+    expect(answer).to_contain_text("ddp on 2 workers: the one that fits")
+    deadline.fill("0.01")
+    deadline.press("Enter")
+    expect(page.locator(".st-key-best .cl-warning")).to_contain_text("No configuration fits")
+
+
 def test_a_single_run_is_not_shown_a_second_time_as_the_last(ledger: Ledger, page: Page) -> None:
     open_page(page, ledger.view(project=ODD_NAME))
     expect(page.locator(".st-key-totals")).to_contain_text("One run, completed")

@@ -7,21 +7,16 @@ from carbon.analysis.choice import Option, best, marginals, options_of
 from carbon.analysis.reaching import Milestone, cost_to_reach, course
 from carbon.report import tables
 from carbon.report.fits import Extrapolation, StrategyFit
+from carbon.report.hardware_table import hardware_table
 from carbon.report.study import Study
 from carbon.report.tables import Column, Row, Table
-
-_CONFIGURATION = Column(
-    "Configuration",
-    lambda row: wording.configuration(row["strategy"], row["workers"]),
-    is_number=False,
-)
 
 
 def scaling_tables(study: Study) -> list[Table]:
     """Return the tables that have any rows."""
     found = [
         _configurations(study),
-        _hardware(study),
+        hardware_table(study.points),
         _laws(study),
         _extrapolated(study),
         _marginals(study),
@@ -50,7 +45,7 @@ def runs_table(study: Study) -> Table:
         for run in sorted(study.runs, key=lambda run: run.started_at)
     ]
     columns = [
-        _CONFIGURATION,
+        tables.CONFIGURATION,
         Column("Name", lambda row: row["name"] or "–", is_number=False),
         tables.text("Status", "status"),
         tables.duration("Duration", "duration_s"),
@@ -73,7 +68,7 @@ def _configurations(study: Study) -> Table:
         for point in study.points
     ]
     columns = [
-        _CONFIGURATION,
+        tables.CONFIGURATION,
         tables.duration("Time per epoch", "epoch_s"),
         tables.number("Speedup", "speedup"),
         tables.number("Ideal", "ideal_speedup"),
@@ -90,43 +85,6 @@ def _configurations(study: Study) -> Table:
         " product of an epoch: less is better."
     )
     return Table("configurations", "Configurations", columns, rows, note)
-
-
-def _hardware(study: Study) -> Table:
-    columns = [
-        tables.number("Throughput (samples/s)", "throughput_per_s"),
-        tables.energy("Energy per sample", "energy_per_sample_kwh"),
-        tables.number("GPU (%)", "gpu_utilization_percent"),
-        tables.number("CPU (%)", "cpu_utilization_percent"),
-        tables.number("CPU (MHz)", "cpu_frequency_mhz"),
-        tables.number("Sent (MB/s)", "network_sent_mb_per_s"),
-        tables.number("Received (MB/s)", "network_received_mb_per_s"),
-        tables.percent("Computation", "compute_share"),
-        tables.percent("Hidden comm.", "overlapped_communication_share"),
-        tables.percent("Exposed comm.", "exposed_communication_share"),
-        tables.percent("Idle", "idle_share"),
-    ]
-    dumped = [point.model_dump(mode="json") for point in study.points]
-    measured = [
-        column for column in columns if any(column.show(row) not in ("–", "") for row in dumped)
-    ]
-    names = [
-        name
-        for name in (dumped[0] if dumped else ())
-        if name.startswith(("throughput", "energy_per_sample", "gpu_", "cpu_", "network_"))
-        or "_share" in name
-    ]
-    rows = [
-        {"strategy": row["strategy"], "workers": row["workers"]}
-        | {name: row[name] for name in names}
-        for row in dumped
-        if measured
-    ]
-    note = (
-        "Utilisation and frequency are means over devices and hosts, traffic is the sum over "
-        "hosts. Computation, communication and idle time are shares of the profiled steps."
-    )
-    return Table("hardware", "Where the time went", [_CONFIGURATION, *measured], rows, note)
 
 
 def _laws(study: Study) -> Table:
@@ -165,7 +123,7 @@ def _laws(study: Study) -> Table:
 def _extrapolated(study: Study) -> Table:
     rows: list[Row] = [_extrapolation(e) for fit in study.fits for e in fit.extrapolations]
     columns = [
-        _CONFIGURATION,
+        tables.CONFIGURATION,
         Column("Kind", lambda row: "extrapolated", is_number=False),
         tables.duration("Time per epoch", "epoch_s"),
         tables.duration("At least", "epoch_low_s"),
@@ -270,7 +228,7 @@ def _reaching(study: Study) -> Table:
         )
     rows.sort(key=lambda row: (row["strategy"], row["workers"]))
     columns = [
-        _CONFIGURATION,
+        tables.CONFIGURATION,
         Column("Reached", lambda row: "never" if row["epoch"] is None else f"epoch {row['epoch']}"),
         tables.duration("Time", "time_s"),
         tables.energy("Energy", "energy_kwh"),
@@ -307,7 +265,7 @@ def _race(study: Study) -> Table:
         for racer in study.racers
     )
     columns = [
-        _CONFIGURATION,
+        tables.CONFIGURATION,
         tables.duration("Finishes after", "finish_s"),
         Column("Epochs measured", lambda row: f"{row['measured_epochs']} of {row['epochs']}"),
         Column(

@@ -107,3 +107,10 @@ def duration(heading: str, key: str) -> Column:
 def percent(heading: str, key: str) -> Column:
     """A column of fractions, shown in percent."""
     return Column(heading, lambda row: "–" if row.get(key) is None else wording.percent(row[key]))
+
+
+CONFIGURATION = Column(
+    "Configuration",
+    lambda row: wording.configuration(row["strategy"], row["workers"]),
+    is_number=False,
+)

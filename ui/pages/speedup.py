@@ -7,8 +7,10 @@ import streamlit as st
 
 from carbon.report.charts.tradeoff import speedup_chart, tradeoff_chart
 from carbon.report.frames import configurations
+from carbon.report.hardware_table import hardware_table
 from carbon.schema import Tradeoff, TradeoffPoint
 from ui import drawing, elements, verdicts
+from ui.pages import best
 
 
 def render(tradeoff: Tradeoff) -> None:
@@ -43,6 +45,9 @@ def render(tradeoff: Tradeoff) -> None:
             elements.paragraph(how_to_read, "caption"),
         )
         _table(points)
+        _hardware(points)
+    if len(points) > 1:
+        best.render(points)
 
 
 def newest_first(points: Sequence[TradeoffPoint]) -> list[str]:
@@ -116,3 +121,20 @@ def _table(points: Sequence[TradeoffPoint]) -> None:
         "devices, and cancels where configurations are compared."
     )
     elements.show(elements.paragraph(spread, "caption"))
+
+
+def _hardware(points: Sequence[TradeoffPoint]) -> None:
+    """Show what else is known of the configurations, folded: it is wide."""
+    shown = hardware_table(points)
+    if not shown.rows:
+        return
+    with st.expander(shown.title, icon=":material/speed:"):
+        elements.show(
+            elements.table(
+                shown.name,
+                [column.heading for column in shown.columns],
+                [[elements.text(cell) for cell in cells] for cells in shown.cells()],
+                numeric=range(1, len(shown.columns)),
+            ),
+            elements.paragraph(shown.note, "caption"),
+        )

@@ -1,0 +1,51 @@
+"""Which configuration of a study is best for a training, under its deadline and budgets."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from carbon.analysis.choice import Limits, best, options_of
+from carbon.schema import TradeoffPoint
+from ui import elements
+
+SECONDS_PER_HOUR = 3600.0
+DEFAULT_EPOCHS = 100
+LEAST = 1e-6
+
+
+def render(points: Sequence[TradeoffPoint]) -> None:
+    """Show what a training may take, to be filled in, and the answer in a sentence."""
+    with st.container(key="best"):
+        elements.show(
+            elements.subheading("Which is best for you?"),
+            elements.paragraph(
+                "Say how long you train and what it may take; what is left empty has no limit.",
+                "caption",
+            ),
+        )
+        columns = st.columns(4)
+        with columns[0]:
+            epochs = st.number_input("Epochs", 1, 10_000_000, DEFAULT_EPOCHS, key="best-epochs")
+        deadline_h, energy_kwh, emissions_kg = (
+            _limit(column, label)
+            for column, label in zip(
+                columns[1:],
+                ("Deadline in hours", "Energy in kWh", "CO₂e in kg"),
+                strict=True,
+            )
+        )
+        limits = Limits(
+            deadline_s=None if deadline_h is None else deadline_h * SECONDS_PER_HOUR,
+            energy_kwh=energy_kwh,
+            emissions_kg=emissions_kg,
+        )
+        chosen = best(options_of(points), epochs, limits)
+        elements.show(elements.paragraph(chosen.reason, "verdict" if chosen.fits else "warning"))
+
+
+def _limit(column: "st.delta_generator.DeltaGenerator", label: str) -> float | None:
+    with column:
+        given: float | None = st.number_input(
+            label, min_value=LEAST, value=None, format="%g", placeholder="no limit", key=label
+        )
+    return given
