@@ -215,7 +215,10 @@ def test_the_metric_is_an_accuracy_else_a_loss(names: tuple[str, ...], chosen: s
     assert metric_of([make_report(metrics=dict.fromkeys(names, 0.5))]) == chosen
 
 
-@pytest.mark.parametrize(("metric", "mode"), [("val_loss", "min"), ("RMSE", "min"), ("f1", "max")])
+@pytest.mark.parametrize(
+    ("metric", "mode"),
+    [("val_loss", "min"), ("RMSE", "min"), ("residual_ratio", "min"), ("f1", "max")],
+)
 def test_what_is_better_follows_from_the_name(metric: str, mode: str) -> None:
     assert mode_of(metric) == mode
 

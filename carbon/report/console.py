@@ -1,5 +1,8 @@
 """The report as text on a terminal."""
 
+from collections.abc import Sequence
+
+from rich import box
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table as Shown
@@ -11,6 +14,12 @@ from carbon.report.tables import Table
 # Too long for a terminal; they are on the page and in files.
 _NOT_SHOWN = frozenset({"learning-curves", "runs"})
 
+_BORDER = 3
+"""Blanks around a column."""
+
+_LONGEST_FIGURE = 30
+"""What is longer is a sentence, and may be broken between words."""
+
 
 def show(content: Content, console: Console) -> None:
     """Write the notices, the answers and the tables."""
@@ -21,7 +30,8 @@ def show(content: Content, console: Console) -> None:
     for table in content.tables:
         if table.name not in _NOT_SHOWN:
             console.print()
-            console.print(_shown(table))
+            for columns in _side_by_side(table, console.width):
+                console.print(_shown(table, columns))
             if table.note:
                 console.print(Text(table.note, style="dim"))
     if content.answers:
@@ -31,9 +41,33 @@ def show(content: Content, console: Console) -> None:
         console.print(Padding(Text(answer), (0, 0, 0, 2)))
 
 
-def _shown(table: Table) -> Shown:
-    shown = Shown(title=Text(table.title), title_justify="left")
-    for position, column in enumerate(table.columns):
+def _side_by_side(table: Table, width: int) -> list[list[int]]:
+    """Divide the columns into groups that fit a terminal, each with the first column before it."""
+    cells = table.cells()
+    widths = [
+        _BORDER + max(len(word) for word in (*column.heading.split(), *_parts(cells, position)))
+        for position, column in enumerate(table.columns)
+    ]
+    groups: list[list[int]] = [[0]]
+    for position in range(1, len(widths)):
+        if len(groups[-1]) > 1 and sum(widths[i] for i in (*groups[-1], position)) > width - 4:
+            groups.append([0])
+        groups[-1].append(position)
+    return groups
+
+
+def _parts(cells: Sequence[Sequence[str]], position: int) -> list[str]:
+    """Return what must not be broken in a column: figures, and the words of a sentence."""
+    column = [row[position] for row in cells]
+    is_sentence = position > 0 and max(map(len, column), default=0) > _LONGEST_FIGURE
+    return [part for cell in column for part in (cell.split() if is_sentence else [cell])]
+
+
+def _shown(table: Table, positions: Sequence[int]) -> Shown:
+    title = table.title if positions[1:2] == [1] else None
+    shown = Shown(title=title and Text(title), title_justify="left", box=box.SIMPLE_HEAD)
+    for position in positions:
+        column = table.columns[position]
         shown.add_column(
             Text(column.heading),
             justify="right" if column.is_number else "left",
@@ -41,5 +75,5 @@ def _shown(table: Table) -> Shown:
             no_wrap=position == 0,  # The name of what a line is of stays whole.
         )
     for cells in table.cells():
-        shown.add_row(*(Text(cell) for cell in cells))
+        shown.add_row(*(Text(cells[position]) for position in positions))
     return shown

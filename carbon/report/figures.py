@@ -140,7 +140,7 @@ def _hardware(study: Study) -> Iterator[Figure]:
         if frame[column].notna().any():
             yield Figure(name, title, draw(frame), f"{told} {_BARS}")
     traffic = frames.traffic(study.points)
-    if len(traffic):
+    if len(traffic) and (traffic["mb_per_s"] > 0).any():  # Within one host nothing is seen of it.
         told = f"Sent is filled, received is hollow and dotted. {_BARS}"
         yield Figure("network-traffic", "Network traffic", utilization.traffic_chart(traffic), told)
 

@@ -14,7 +14,10 @@ from carbon.report.fits import StrategyFit, fits
 from carbon.report.trials import TrialsReport, is_trial, trials_report
 from carbon.schema import RunReport, TradeoffPoint
 
-_LESS_IS_BETTER = ("loss", "error", "perplexity", "rmse", "mse", "mae", "nll")
+_LESS_IS_BETTER = (
+    *("loss", "error", "perplexity", "mse", "mae", "nll"),
+    *("residual", "bits_per", "distance", "divergence"),
+)
 
 
 @dataclass(frozen=True)
