@@ -173,6 +173,7 @@ def test_asha_stops_the_right_trials(backend: str, request: pytest.FixtureReques
     assert trials[-1].values == (
         {1: None} if backend == "ray" else {1: 2, 2: 1.5, 3: 4 / 3, 4: 1.25}
     )
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, "it is the program's own"
 
 
 @pytest.mark.parametrize("backend", ["optuna", "ray"])

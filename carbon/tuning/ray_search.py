@@ -9,6 +9,7 @@ share.
 """
 
 import os
+import signal
 import time
 import zlib
 from collections import deque
@@ -38,6 +39,7 @@ def search(search: Search) -> None:
     """
     spec = search.spec
     is_ours = not ray.is_initialized()
+    before = signal.getsignal(signal.SIGTERM)
     if is_ours:
         _connect(spec)
     try:
@@ -50,6 +52,7 @@ def search(search: Search) -> None:
     finally:
         if is_ours:
             ray.shutdown()
+            signal.signal(signal.SIGTERM, before)  # Ray leaves a handler of its own behind.
 
 
 def _connect(spec: TuneSpec) -> None:
