@@ -84,10 +84,9 @@ def _this(run_id: UUID, access: Access) -> ColumnElement[bool]:
 
 
 def comparable(connection: Connection, project: str, study: str | None = None) -> list[RunReport]:
-    """Return the completed runs of a project's studies, or of one, without nodes, oldest first."""
-    columns = [column for column in REPORT_COLUMNS if column.name != "nodes"]
+    """Return the completed runs of a project's studies, or of one, without series, oldest first."""
     query = (
-        select(*columns)
+        select(*REPORT_COLUMNS)
         .where(
             RUNS.c.project == project,
             RUNS.c.status == "completed",

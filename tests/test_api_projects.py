@@ -6,7 +6,7 @@ from starlette.testclient import TestClient
 
 from carbon.analysis.tradeoff import tradeoff
 from carbon.client import Client
-from carbon.schema import ProjectTotals, RunReport, Summary, Tradeoff
+from carbon.schema import NodeReport, ProjectTotals, RunReport, Summary, Tradeoff
 from tests.factories import make_report
 from tests.fixtures.api import LiveApi
 
@@ -90,9 +90,10 @@ def test_projects_are_listed_with_their_totals_the_newest_first(api_client: Test
 def test_the_tradeoff_is_over_the_completed_runs_of_the_projects_studies(
     api_client: TestClient,
 ) -> None:
+    busy = NodeReport(hostname="node-1", series_means={"cpu_utilization": 80.0})
     compared = [
         make_report(study="s", strategy="single"),
-        make_report(study="s", strategy="ddp", world_size=2, duration_s=35.0),
+        make_report(study="s", strategy="ddp", world_size=2, duration_s=35.0, nodes=[busy]),
         make_report(study="t", strategy="single", config={"lr": 1}),
         make_report(study="t", strategy="single", config={"lr": 2}),
     ]
@@ -107,6 +108,7 @@ def test_the_tradeoff_is_over_the_completed_runs_of_the_projects_studies(
     assert answer.status_code == 200
     found = Tradeoff.model_validate_json(answer.content)
     assert found == tradeoff("digits", compared)
+    assert 80.0 in [point.cpu_utilization_percent for point in found.points]
     assert {(point.study, point.strategy): point.runs for point in found.points} == {
         ("s", "single"): 1,
         ("s", "ddp"): 1,
