@@ -33,7 +33,7 @@ def trainings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, A
     script.write_text(SHARED_TRAINING)
     one = [sys.executable, str(script), str(folder)]
     for command in ([*one, "single,horovod", ""], [*HOROVODRUN, *one, "horovod", ""]):
-        subprocess.run(command, env=os.environ | ON_CPU, check=True, timeout=300)
+        subprocess.run(command, env=os.environ | ON_CPU, check=True, timeout=900)
     return {path.stem: torch.load(path) for path in folder.glob("*.pt")}
 
 
@@ -70,7 +70,7 @@ def test_workers_of_horovodrun_are_one_run(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     spool = Spool(settings.spool_dir)
@@ -92,7 +92,7 @@ def test_a_failing_worker_fails_the_launch(tracked_env: dict[str, str], tmp_path
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode != 0
     assert "a global batch of 97 cannot be shared evenly by 2 workers" in done.stderr
@@ -110,7 +110,7 @@ def test_workers_that_horovod_was_not_told_of_are_refused(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 2
     assert "worker 1 of 2 to torchrun, but 0 of 1 to Horovod; start it with `horovodrun" in (

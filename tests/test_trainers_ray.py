@@ -76,7 +76,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         yield environ | {"RAY_ADDRESS": f"127.0.0.1:{port}"}
     finally:
         head.terminate()
-        head.wait(60)
+        head.wait(300)
 
 
 def drive(
@@ -88,7 +88,7 @@ def drive(
         env=cluster,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
 
 
@@ -99,7 +99,7 @@ def trainings(
     """What each worker saw: `ray-ddp-double-2-1` is the second of two."""
     folder = tmp_path_factory.mktemp("ray")
     alone = [sys.executable, "-c", SHARED_TRAINING, str(folder), "single", ""]
-    subprocess.run(alone, env=cluster, check=True, timeout=300)
+    subprocess.run(alone, env=cluster, check=True, timeout=900)
     done = drive(cluster, "shared", str(folder), "ray-ddp,ray-deepspeed", "")
     assert done.returncode == 0, done.stderr
     return {path.stem: torch.load(path) for path in folder.glob("*.pt")}
@@ -139,7 +139,7 @@ def test_what_a_worker_refuses_is_one_line_and_exit_code_2(
         env=tracked_env | cluster,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("trainers.train: a global batch of 97 cannot be shared evenly")
@@ -165,7 +165,7 @@ def test_workers_on_this_machine_are_one_run_until_an_interrupt_ends_them(
     started = psutil.Process(training.pid).children(recursive=True)
     assert len(started) > 2
     training.send_signal(signal.SIGINT)
-    assert training.wait(60) == 128 + signal.SIGINT
+    assert training.wait(300) == 128 + signal.SIGINT
     training.stdout.close()
     wait_until(lambda: not any(process.is_running() for process in started))
 

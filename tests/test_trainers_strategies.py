@@ -119,7 +119,7 @@ def trainings(tmp_path_factory: pytest.TempPathFactory) -> Trainings:
     others = "deepspeed-zero2,deepspeed-zero3"
     alone = [sys.executable, str(script), str(folder), "single,ddp,fsdp", others]
     for command in (together, alone):
-        subprocess.run(command, env=environ, check=True, timeout=300)
+        subprocess.run(command, env=environ, check=True, timeout=900)
     return {path.stem: torch.load(path) for path in folder.glob("*.pt")}
 
 
