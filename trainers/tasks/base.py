@@ -112,6 +112,23 @@ def joined(parts: Sequence[Examples]) -> Examples:
     )
 
 
+def checked(
+    what: str, sha256: str, training: Sequence[Examples], test: Examples
+) -> tuple[Examples, Examples]:
+    """Return all training examples as one, and the test examples, as they are stored.
+
+    Args:
+        what: the data's name in the error.
+        sha256: as `check` takes it, of the first part of `training` and of `test`.
+
+    Raises:
+        DataError: their checksum is another one.
+    """
+    first = training[0]
+    check(what, sha256, first.inputs, first.targets, test.inputs, test.targets)
+    return joined(training), test
+
+
 def check(what: str, sha256: str, *tensors: Tensor) -> None:
     """Make sure that made data are those every other run was trained on.
 

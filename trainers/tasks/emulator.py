@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from trainers.tasks.base import Examples, Size, check, joined
+from trainers.tasks.base import Examples, Size, checked
 from trainers.tasks.draws import draw_between
 
 FORCING = 8.0
@@ -84,10 +84,7 @@ class Emulator:
         variables = self.scale.variables
         training = [made(f"training {i}", self.scale.training, variables) for i in range(n_times)]
         test = made("test", self.scale.test, variables)
-        first = training[0]
-        stored = (first.inputs, first.targets, test.inputs, test.targets)
-        check(f"emulator {self.size}", SHA256[self.size], *stored)
-        return joined(training), test
+        return checked(f"emulator {self.size}", SHA256[self.size], training, test)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean squared error over the ring, in variances: (B, K), (B, K) -> (B,)."""

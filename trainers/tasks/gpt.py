@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainers.tasks.base import Examples, Size, check, joined
+from trainers.tasks.base import Examples, Size, checked
 from trainers.tasks.draws import draw
 from trainers.tasks.transformer import Block
 
@@ -90,10 +90,7 @@ class Gpt:
         scale = self.scale
         training = [pieces(f"gpt training {i}", scale.training, scale) for i in range(n_times)]
         test = pieces("gpt test", scale.test, scale)
-        first = training[0]
-        stored = (first.inputs, first.targets, test.inputs, test.targets)
-        check(f"gpt {self.size}", SHA256[self.size], *stored)
-        return joined(training), test
+        return checked(f"gpt {self.size}", SHA256[self.size], training, test)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the cross entropy, mean over the characters: (B, T, V), (B, T) -> (B,)."""

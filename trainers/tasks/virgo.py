@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainers.tasks.base import Examples, Size, check, joined
+from trainers.tasks.base import Examples, Size, checked
 from trainers.tasks.draws import draw, draw_between, draw_noise
 
 SAMPLE_RATE_HZ = 512
@@ -84,10 +84,7 @@ class Virgo:
             made(f"training {i}", self.scale.training, self.scale.samples) for i in range(n_times)
         ]
         test = made("test", self.scale.test, self.scale.samples)
-        first = training[0]
-        stored = (first.inputs, first.targets, test.inputs, test.targets)
-        check(f"virgo {self.size}", SHA256[self.size], *stored)
-        return joined(training), test
+        return checked(f"virgo {self.size}", SHA256[self.size], training, test)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean squared error over time: (B, T), (B, T) -> (B,)."""
