@@ -5,7 +5,7 @@ repeated after a restart the last attempt counts.
 """
 
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from carbon import units
@@ -126,17 +126,11 @@ def _share(part: Callable[[StepProfile], float]) -> Callable[[RunReport], float 
 
     def of(report: RunReport) -> float | None:
         profiles = [p for node in _last_nodes(report) for p in node.profiles]
-        return _ratio_of_sums(profiles, part)
+        if not profiles:
+            return None
+        return sum(part(p) for p in profiles) / sum(p.duration_s for p in profiles)
 
     return of
-
-
-def _ratio_of_sums(
-    profiles: Sequence[StepProfile], part: Callable[[StepProfile], float]
-) -> float | None:
-    if not profiles:
-        return None
-    return sum(part(p) for p in profiles) / sum(p.duration_s for p in profiles)
 
 
 _OF_A_RUN: dict[str, Callable[[RunReport], float | None]] = {

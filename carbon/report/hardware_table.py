@@ -32,7 +32,7 @@ def hardware_table(points: Sequence[TradeoffPoint]) -> Table:
     Without such a column it has no lines.
     """
     dumped = [point.model_dump(mode="json") for point in points]
-    measured = [c for c in _COLUMNS if any(c.show(row) != "–" for row in dumped)]
+    measured = [c for c in _COLUMNS if any(c.show(row) != tables.UNKNOWN for row in dumped)]
     names = ["strategy", "workers"]
     names += [name for measure in MEASURES for name in (measure, f"{measure}_stdev")]
     rows = [{name: row[name] for name in names} for row in dumped] if measured else []

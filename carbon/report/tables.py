@@ -10,6 +10,9 @@ from carbon import wording
 
 Row = Mapping[str, Any]
 
+UNKNOWN = "–"
+"""How a figure that is not known is shown."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -61,7 +64,7 @@ def number(heading: str, key: str, unit: str = "") -> Column:
     def show(row: Row) -> str:
         value, stdev = row.get(key), row.get(f"{key}_stdev")
         if value is None:
-            return "–"
+            return UNKNOWN
         spread = "" if stdev is None else f" ± {wording.spread(stdev)}"
         return f"{wording.number(value)}{spread}{unit}"
 
@@ -70,43 +73,32 @@ def number(heading: str, key: str, unit: str = "") -> Column:
 
 def energy(heading: str, key: str) -> Column:
     """A column of energies, given in kWh."""
-    return Column(
-        heading,
-        lambda row: (
-            "–"
-            if row.get(key) is None
-            else wording.energy_with_spread(row[key], row.get(f"{key}_stdev"))
-        ),
-    )
+    return _spread(heading, key, wording.energy_with_spread)
 
 
 def mass(heading: str, key: str) -> Column:
     """A column of masses, given in kg."""
-    return Column(
-        heading,
-        lambda row: (
-            "–"
-            if row.get(key) is None
-            else wording.mass_with_spread(row[key], row.get(f"{key}_stdev"))
-        ),
-    )
+    return _spread(heading, key, wording.mass_with_spread)
 
 
 def duration(heading: str, key: str) -> Column:
     """A column of durations, given in s."""
-    return Column(
-        heading,
-        lambda row: (
-            "–"
-            if row.get(key) is None
-            else wording.duration_with_spread(row[key], row.get(f"{key}_stdev"))
-        ),
-    )
+    return _spread(heading, key, wording.duration_with_spread)
 
 
 def percent(heading: str, key: str) -> Column:
     """A column of fractions, shown in percent."""
-    return Column(heading, lambda row: "–" if row.get(key) is None else wording.percent(row[key]))
+    return Column(
+        heading, lambda row: UNKNOWN if row.get(key) is None else wording.percent(row[key])
+    )
+
+
+def _spread(heading: str, key: str, write: Callable[[float, float | None], str]) -> Column:
+    """A column of values that are written with their spread, where the row has one."""
+    return Column(
+        heading,
+        lambda row: UNKNOWN if row.get(key) is None else write(row[key], row.get(f"{key}_stdev")),
+    )
 
 
 CONFIGURATION = Column(
