@@ -7,6 +7,7 @@ import typer
 
 from carbon.analysis.reaching import Mode
 from carbon.settings import load
+from carbon.units import SECONDS_PER_HOUR
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -68,7 +69,7 @@ def report(
     from carbon.report.study import Asked, analyse
 
     limits = Limits(
-        deadline_s=None if deadline is None else deadline * 3600,
+        deadline_s=None if deadline is None else deadline * SECONDS_PER_HOUR,
         energy_kwh=max_energy,
         emissions_kg=max_emissions,
     )

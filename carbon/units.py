@@ -8,6 +8,7 @@ GRAMS_PER_KG = 1000.0
 MILLIJOULES_PER_JOULE = 1000.0
 MICROJOULES_PER_JOULE = 1e6
 MILLIWATTS_PER_WATT = 1000.0
+SECONDS_PER_HOUR = 3600.0
 
 ENERGY_DECIMALS = 12
 """Decimals kept of a kWh on the wire and in the ledger: 1e-12 kWh is 3.6 microjoules, far below

@@ -16,8 +16,6 @@ from carbon.analysis.scaling_laws import Predicted
 from carbon.errors import UsageError
 from carbon.schema import TradeoffPoint
 
-_S_PER_H = 3600.0
-
 
 @dataclass(frozen=True)
 class Option:
@@ -147,7 +145,7 @@ class _Need:
 _KINDS = {"time": "deadline", "energy": "energy budget", "carbon": "carbon budget"}
 
 _UNITS = {
-    "time": ((_S_PER_H, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms")),
+    "time": ((units.SECONDS_PER_HOUR, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms")),
     "energy": ((1.0, "kWh"), (1e-3, "Wh"), (1e-6, "mWh")),
     "carbon": ((1.0, "kg CO2e"), (1e-3, "g CO2e"), (1e-6, "mg CO2e")),
 }
@@ -207,7 +205,7 @@ def marginals(
         Marginal(
             slower=slower,
             faster=faster,
-            saved_h=epochs * (slow_s - fast_s) / _S_PER_H,
+            saved_h=epochs * (slow_s - fast_s) / units.SECONDS_PER_HOUR,
             extra_kwh=epochs * (more_kwh - less_kwh),
         )
         for ((slow_s, less_kwh), slower), ((fast_s, more_kwh), faster) in pairwise(ordered)

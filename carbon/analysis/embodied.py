@@ -4,13 +4,12 @@ from collections import Counter
 from collections.abc import Mapping
 
 from carbon.schema import EmbodiedPart, HardwareKind, HardwareTerms, RunReport
+from carbon.units import SECONDS_PER_HOUR
 
 METHOD = (
     "SCI: M = TE x TiR / EL x RR / ToR for each accelerator and each host that the run used, with "
     "the run's duration as TiR"
 )
-
-_S_PER_H = 3600.0
 
 
 def embodied_share_kg(hardware: HardwareTerms, duration_s: float) -> float:
@@ -19,7 +18,7 @@ def embodied_share_kg(hardware: HardwareTerms, duration_s: float) -> float:
     M = TE x TS x RS with TS = TiR / EL and RS = RR / ToR: Software Carbon Intensity (SCI)
     Specification, version 1, Green Software Foundation; ISO/IEC 21031:2024.
     """
-    time_share = duration_s / _S_PER_H / hardware.lifetime_h
+    time_share = duration_s / SECONDS_PER_HOUR / hardware.lifetime_h
     return hardware.embodied_kg * time_share * hardware.resource_share
 
 

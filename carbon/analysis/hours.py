@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 
 from carbon.schema import Component, RunReport, SeriesName, SeriesReport
+from carbon.units import SECONDS_PER_HOUR
 
-_HOUR_S = 3600.0
-_DAY_S = 24 * _HOUR_S
+_DAY_S = 24 * SECONDS_PER_HOUR
 _INTENSITY_DECIMALS = 9
 
 # A moment has an intensity too, but a mean is over time.
@@ -53,7 +53,7 @@ class Profile:
     def of_a_day(cls, hourly: Sequence[float], near: datetime) -> "Profile":
         """Make a profile of the 24 hours of every day, in the time zone of `near`."""
         midnight = near.replace(hour=0, minute=0, second=0, microsecond=0)
-        return cls(midnight, [hour * _HOUR_S for hour in range(25)], hourly, repeats=True)
+        return cls(midnight, [hour * SECONDS_PER_HOUR for hour in range(25)], hourly, repeats=True)
 
     @classmethod
     def of_moments(cls, points: Sequence[tuple[datetime, float]]) -> "Profile":
@@ -61,7 +61,10 @@ class Profile:
         origin = points[0][0]
         edges_s = [(moment - origin).total_seconds() for moment, _ in points]
         return cls(
-            origin, [*edges_s, edges_s[-1] + _HOUR_S], [value for _, value in points], repeats=False
+            origin,
+            [*edges_s, edges_s[-1] + SECONDS_PER_HOUR],
+            [value for _, value in points],
+            repeats=False,
         )
 
     def mean(self, stretches: Iterable[Stretch], began: datetime) -> float:
@@ -120,7 +123,7 @@ class Profile:
 
 
 def _signed_h(seconds: float) -> str:
-    return f"{seconds / _HOUR_S:+.2f} h"
+    return f"{seconds / SECONDS_PER_HOUR:+.2f} h"
 
 
 def stretches_of(report: RunReport) -> tuple[list[Stretch], str]:

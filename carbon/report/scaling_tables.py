@@ -10,6 +10,7 @@ from carbon.report.fits import Extrapolation, StrategyFit
 from carbon.report.hardware_table import hardware_table
 from carbon.report.study import Study
 from carbon.report.tables import Column, Row, Table
+from carbon.units import SECONDS_PER_HOUR
 
 
 def scaling_tables(study: Study) -> list[Table]:
@@ -190,7 +191,7 @@ def _marginals(study: Study) -> Table:
             "from_workers": step.slower.workers,
             "to_strategy": step.faster.strategy,
             "to_workers": step.faster.workers,
-            "saved_s": step.saved_h * 3600,
+            "saved_s": step.saved_h * SECONDS_PER_HOUR,
             "extra_kwh": step.extra_kwh,
             "kwh_per_h": step.kwh_per_h,
         }

@@ -6,9 +6,9 @@ import streamlit as st
 
 from carbon.analysis.choice import Limits, best, options_of
 from carbon.schema import TradeoffPoint
+from carbon.units import SECONDS_PER_HOUR
 from ui import elements
 
-SECONDS_PER_HOUR = 3600.0
 DEFAULT_EPOCHS = 100
 LEAST = 1e-6
 
