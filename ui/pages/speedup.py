@@ -12,6 +12,9 @@ from carbon.schema import Tradeoff, TradeoffPoint
 from ui import drawing, elements, verdicts
 from ui.pages import best
 
+COLUMNS_AT_ONCE = 6
+"""Of the wide table, beside the configuration: more do not fit a page."""
+
 
 def render(tradeoff: Tradeoff) -> None:
     """Show the section."""
@@ -128,13 +131,16 @@ def _hardware(points: Sequence[TradeoffPoint]) -> None:
     shown = hardware_table(points)
     if not shown.rows:
         return
+    cells = shown.cells()
     with st.expander(shown.title, icon=":material/speed:"):
-        elements.show(
-            elements.table(
-                shown.name,
-                [column.heading for column in shown.columns],
-                [[elements.text(cell) for cell in cells] for cells in shown.cells()],
-                numeric=range(1, len(shown.columns)),
-            ),
-            elements.paragraph(shown.note, "caption"),
-        )
+        for first in range(1, len(shown.columns), COLUMNS_AT_ONCE):
+            places = [0, *range(first, min(first + COLUMNS_AT_ONCE, len(shown.columns)))]
+            elements.show(
+                elements.table(
+                    shown.name,
+                    [shown.columns[place].heading for place in places],
+                    [[elements.text(row[place]) for place in places] for row in cells],
+                    numeric=range(1, len(places)),
+                )
+            )
+        elements.show(elements.paragraph(shown.note, "caption"))
