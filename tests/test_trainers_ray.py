@@ -13,6 +13,7 @@ import psutil
 import pytest
 import torch
 
+from carbon import local_ray
 from carbon.merge import merge
 from carbon.settings import Settings
 from carbon.spool import Spool
@@ -24,7 +25,7 @@ pytest.importorskip("ray", reason="Ray is not installed: pip install 'carbon-led
 
 TRAIN = (sys.executable, "-m", "trainers.train", "--task", "digits", "--workers", "2")
 RAY = str(Path(sys.executable).parent / "ray")
-ON_CPU = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "RAY_USAGE_STATS_ENABLED": "0"}
+ON_CPU = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 # Workers import this by its name and are given the words; the driver is given what rank 0 returns.
 FOR_WORKERS = f"""
@@ -61,12 +62,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     (modules / "for_workers.py").write_text(FOR_WORKERS)
     environ = os.environ | ON_CPU | {"PYTHONPATH": f"{modules}:{Path(__file__).parent.parent}"}
     environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    environ |= local_ray.SETTINGS
     port = closed_port()
     head = subprocess.Popen(
         [
             *(RAY, "start", "--head", "--block", "--num-cpus=2", "--include-dashboard=false"),
             *("--node-ip-address=127.0.0.1", f"--port={port}", "--disable-usage-stats"),
-            f"--object-store-memory={ray_launch.OBJECT_STORE_BYTES}",
+            f"--object-store-memory={local_ray.OBJECT_STORE_BYTES}",
         ],
         env=environ,
         stdout=subprocess.DEVNULL,
@@ -75,8 +77,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     try:
         yield environ | {"RAY_ADDRESS": f"127.0.0.1:{port}"}
     finally:
-        head.terminate()
-        head.wait(300)
+        # Told to end, it takes half a minute.
+        for process in (*psutil.Process(head.pid).children(recursive=True), head):
+            process.kill()
+        head.wait()
 
 
 def drive(
@@ -145,6 +149,29 @@ def test_what_a_worker_refuses_is_one_line_and_exit_code_2(
     assert done.stderr.startswith("trainers.train: a global batch of 97 cannot be shared evenly")
     assert done.stderr.count("\n") == 1
     assert not settings.spool_dir.exists()
+
+
+def test_a_study_runs_on_the_cluster(
+    cluster: dict[str, str], settings: Settings, tracked_env: dict[str, str], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "carbon", "study", "run", "--name", "on-ray"]
+    command += ["--task", "digits", "--epochs", "2", "--launcher", "ray"]
+    command += ["--strategies", "ray-ddp", "--workers", "1,2", "--repeats", "1"]
+    done = subprocess.run(
+        command,
+        env=tracked_env | cluster,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr
+    spool = Spool(settings.spool_dir)
+    reports = [merge(spool.parts(run_id)) for run_id in spool.waiting()]
+    assert sorted(report.world_size for report in reports) == [1, 2]
+    for report in reports:
+        assert (report.project, report.study, report.strategy) == ("digits", "on-ray", "ray-ddp")
+        assert (report.status, len(report.epochs)) == ("completed", 2)
 
 
 def test_workers_on_this_machine_are_one_run_until_an_interrupt_ends_them(

@@ -6,9 +6,7 @@ Written for Ray Train's second version, https://docs.ray.io/en/latest/train/api/
 import contextlib
 import importlib
 import io
-import logging
 import os
-import secrets
 import signal
 import sys
 import tempfile
@@ -22,7 +20,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from carbon import processes
+from carbon import local_ray, processes
 from carbon.errors import CarbonError
 from carbon.run_id import VARIABLE as RUN_ID
 from carbon.run_id import given_run_id, new_run_id
@@ -30,18 +28,15 @@ from carbon.tracker import await_deliveries
 
 ROOT = Path(__file__).parent.parent
 
-OBJECT_STORE_BYTES = 80 << 20
-"""Hardly anything goes through Ray's memory; a container's /dev/shm is often 64 MiB."""
-
 # Read by Ray where it is imported, or by Ray Train where a training begins; what is set wins.
 _SETTINGS = {
-    "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # A relative path is the driver's.
     "RAY_TRAIN_METRICS_ENABLED": "0",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # It would write each line once more, to Ray's log.
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # How late it notices that all have ended.
+    # A worker imports PyTorch first, which a busy machine or a network's file system makes long.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600",
 }
-
 
 TAIL_LINES = 20
 SHOW_INTERVAL_S = 0.5
@@ -78,8 +73,9 @@ def on_workers(module: str, function: str, arguments: Sequence[str], n_workers: 
         WorkersError: a worker ended in another way, or they could not be started.
     """
     processes.require("ray", "ray")
-    for name, value in (_SETTINGS | _secret(os.environ)).items():
+    for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    local_ray.settle()
     import ray
 
     try:
@@ -94,35 +90,12 @@ def on_workers(module: str, function: str, arguments: Sequence[str], n_workers: 
         ray.shutdown()
 
 
-def _secret(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what keeps others out of a Ray that is started here: it runs whatever it is sent.
-
-    Ray would write a secret of its own into the home directory, and say so.
-    """
-    if environ.get("RAY_ADDRESS") or "RAY_AUTH_MODE" in environ:
-        return {}
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-
-
 def _connect(n_workers: int) -> None:
     """Join the cluster at RAY_ADDRESS, or start one on this machine that ends with this process."""
-    import ray
-
-    said: dict[str, Any] = {
-        "logging_level": logging.ERROR,
-        "log_to_driver": False,
-        "runtime_env": {"env_vars": _worker_environ(os.environ)},
-    }
-    if not os.environ.get("RAY_ADDRESS"):
-        said |= {
-            "address": "local",
-            "num_cpus": n_workers,  # One each, whatever the machine has; a study may want more.
-            "include_dashboard": False,
-            "object_store_memory": OBJECT_STORE_BYTES,
-            "_node_ip_address": "127.0.0.1",  # Also where a machine has no network.
-        }
     try:
-        ray.init(**said)
+        local_ray.start_or_join(  # A core each, whatever the machine has; a study may want more.
+            n_workers, runtime_env={"env_vars": _worker_environ(os.environ)}
+        )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = os.environ.get("RAY_ADDRESS")
         if not where:

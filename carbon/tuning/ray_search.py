@@ -21,6 +21,7 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import BasicVariantGenerator
 
+from carbon import local_ray
 from carbon.tuning.journal import Trial
 from carbon.tuning.running import GRACE_S, POLL_S
 from carbon.tuning.search import Search, clear_up
@@ -62,13 +63,8 @@ def _connect(spec: TuneSpec) -> None:
     # Ctrl-C ends the search here: to Ray it would be one more decision to stop its trials.
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(**quiet)
-    else:
-        # As many cores as trials ask for: how many run at a time is the user's to say.
-        cores = spec.parallel * spec.workers_per_trial
-        ray.init(address="local", num_cpus=cores, include_dashboard=False, **quiet)
+    # As many cores as trials ask for: how many run at a time is the user's to say.
+    local_ray.start_or_join(spec.parallel * spec.workers_per_trial)
 
 
 def _tuner(search: Search) -> tune.Tuner:

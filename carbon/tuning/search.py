@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from carbon import topology
+from carbon import local_ray, topology
 from carbon.errors import CarbonError, UsageError
 from carbon.processes import require
 from carbon.settings import Settings
@@ -107,8 +107,11 @@ def run_search(search: Search) -> list[Trial]:
         KeyboardInterrupt: it was ended; its trials are then ended too.
     """
     spec = search.spec
-    modules = {"optuna": ("optuna",), "ray": ("ray", "ray.tune")}[spec.backend]
-    require("tune" if spec.backend == "optuna" else "ray", *modules)
+    if spec.backend == "ray":
+        local_ray.settle()
+        require("ray", "ray.tune")
+    else:
+        require("tune", "optuna")
     with _alone(search.directory):
         if search.journal.spec() is None:
             search.journal.begun(spec.model_dump(mode="json"))
