@@ -139,8 +139,9 @@ SET_AND_DONE = {
     "/v1/hardware": ("items", 1, ["kind", "name", "embodied_kg"]),
     "/v1/projects/digits/budgets": ("items", 1, ["project", "name", "quantity"]),
     "/v1/audit": ("items", 3, ["id", "at", "actor", "action"]),
+    "/v1/factor-tables": ("", 0, ["version", "kind", "source"]),
 }
-"""The same, with how many lines there are between them; of the grid the answer is the lines."""
+"""The same, with how many lines there are between them; without a name the answer is the lines."""
 
 
 def test_projects_studies_and_their_comparisons_come_in_every_form(api_client: TestClient) -> None:
@@ -186,7 +187,11 @@ def test_what_was_set_and_what_was_done_come_in_every_form(
     for number in range(3):
         corrected = {"reason": "r", "pue": 1.5 + number}
         assert api_client.patch(f"/v1/runs/{run.run_id}", json=corrected).status_code == 200
-    for path, (named, count, columns) in SET_AND_DONE.items():
+    of_the_run = {
+        f"/v1/runs/{run.run_id}/audit": ("items", 3, ["id", "at", "actor", "action"]),
+        f"/v1/runs/{run.run_id}/costings": ("", 0, ["is_current", "replaced_at"]),
+    }
+    for path, (named, count, columns) in {**SET_AND_DONE, **of_the_run}.items():
         whole = api_client.get(path).json()
         expected = whole[named] if named else whole
         assert len(expected) == count or not named, path
@@ -205,6 +210,8 @@ def test_what_was_set_and_what_was_done_come_in_every_form(
                     assert json.loads(row[name]) == json.loads(csv_row[name]) == value
                 elif value is None:
                     assert (row[name], csv_row[name]) == (None, "")
+                elif isinstance(value, bool):
+                    assert (row[name], csv_row[name]) == (value, str(value).lower())
                 elif isinstance(value, int | float):
                     assert float(csv_row[name]) == row[name] == value
         assert api_client.get(f"{path}?format=xml").status_code == 406

@@ -1,11 +1,13 @@
-"""`/v1/audit`: who changed what."""
+"""`/v1/audit` and `/v1/runs/{run_id}/audit`: who changed what."""
 
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy import Engine
 
 from api import audit
+from api.access import Access
 from api.audit import Asked
 from api.auth import Reading
 from api.db import Database
@@ -37,6 +39,27 @@ def audit_log(
     Parquet or JSON lines.
     """
     asked = Asked(query.project, query.run_id, query.since)
+    return _answer(request, access, database, asked, query)
+
+
+@router.get("/runs/{run_id:run}/audit", response_model=AuditPage, responses=FORMS)
+def run_audit(
+    request: Request,
+    access: Reading,
+    run_id: UUID,
+    database: Database,
+    query: Annotated[LinesQuery, Query()],
+) -> Response:
+    """List what was changed of a run by hand, newest first; also of one that was removed.
+
+    A page as JSON; all entries as CSV, Parquet or JSON lines.
+    """
+    return _answer(request, access, database, Asked(run_id=run_id), query)
+
+
+def _answer(
+    request: Request, access: Access, database: Engine, asked: Asked, query: LinesQuery
+) -> Response:
     form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
     if form != "json":
         columns = columns_of(AuditEntry, AuditEntry.model_fields)

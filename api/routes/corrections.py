@@ -1,20 +1,22 @@
-"""`/v1/runs/{run_id}`: correcting a run, removing it, and the trace that either leaves."""
+"""`/v1/runs/{run_id}`: correcting a run, removing it, and what its emissions were before."""
 
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
+from pydantic_core import to_json
 
-from api import audit, corrections, costings
-from api.audit import Asked
+from api import corrections, costings
 from api.auth import Actor, Administering, Reading
 from api.bodies import Body, described, parsed
 from api.db import Database, writing
+from api.etags import as_json
+from api.formats import FORMS, MEDIA_TYPES, as_file, chosen
 from api.no_query import NO_QUERY
 from api.problems import ProblemError
-from api.routes.pages import PageQuery
-from carbon.schema import AuditPage, Correction, Costing, Reason, RunFields
+from api.routes.pages import FormQuery
+from carbon.schema import Correction, Costing, Reason, RunFields
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -57,20 +59,20 @@ def delete_run(
         corrections.delete(connection, access, run_id, actor, query.reason)
 
 
-@router.get("/{run_id:run}/audit")
-def run_audit(
-    access: Reading, run_id: UUID, database: Database, query: Annotated[PageQuery, Query()]
-) -> AuditPage:
-    """List what was changed of a run by hand, newest first; also of one that was removed."""
-    with database.begin() as connection:
-        return audit.page(connection, access, Asked(run_id=run_id), query.limit, query.cursor)
-
-
-@router.get("/{run_id:run}/costings", dependencies=[NO_QUERY])
-def run_costings(access: Reading, run_id: UUID, database: Database) -> list[Costing]:
+@router.get("/{run_id:run}/costings", response_model=list[Costing], responses=FORMS)
+def run_costings(
+    request: Request,
+    access: Reading,
+    run_id: UUID,
+    database: Database,
+    query: Annotated[FormQuery, Query()],
+) -> Response:
     """List the figures that the run's emissions have and had, newest first."""
+    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
     with database.begin() as connection:
         found = costings.of_run(connection, access, run_id)
     if found is None:
         raise ProblemError(404, f"there is no run {run_id} in this ledger")
-    return found
+    if form != "json":
+        return as_file(form, Costing, (), found, f"costings-{run_id}")
+    return as_json(to_json(found))

@@ -1,29 +1,42 @@
 """`/v1/factor-tables` and `/v1/recost`: tables of carbon intensities, and costing runs with one."""
 
-from fastapi import APIRouter, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic_core import to_json
 
 from api import audit, costings, factors
 from api.audit import Deed
 from api.auth import Actor, Administering, Reading
 from api.bodies import Body, described, parsed
 from api.db import Database, writing
+from api.etags import as_json
+from api.formats import FORMS, MEDIA_TYPES, as_file, chosen
 from api.no_query import NO_QUERY
+from api.routes.pages import FormQuery
 from carbon.schema import FactorTable, FactorTableInfo, Recosted, RecostOrder
 
-router = APIRouter(tags=["factors"], dependencies=[NO_QUERY])
+router = APIRouter(tags=["factors"])
 
 _TOLD = {"kind", "source", "year"}
 
 
-@router.get("/factor-tables")
-def list_factor_tables(_access: Reading, database: Database) -> list[FactorTableInfo]:
+@router.get("/factor-tables", response_model=list[FactorTableInfo], responses=FORMS)
+def list_factor_tables(
+    request: Request, _access: Reading, database: Database, query: Annotated[FormQuery, Query()]
+) -> Response:
     """List the factor tables that runs can be costed with, the one imported last first."""
+    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
     with database.begin() as connection:
-        return factors.tables(connection)
+        found = factors.tables(connection)
+    if form != "json":
+        return as_file(form, FactorTableInfo, ("version",), found, "factor-tables")
+    return as_json(to_json(found))
 
 
 @router.post(
     "/factor-tables",
+    dependencies=[NO_QUERY],
     openapi_extra=described(FactorTable),
     responses={201: {"model": FactorTableInfo, "description": "The table is new."}},
 )
@@ -45,7 +58,7 @@ def post_factor_table(
     return info
 
 
-@router.post("/recost", openapi_extra=described(RecostOrder))
+@router.post("/recost", dependencies=[NO_QUERY], openapi_extra=described(RecostOrder))
 def post_recost(access: Administering, body: Body, database: Database, actor: Actor) -> Recosted:
     """Cost runs with a factor table: their emissions and the sums follow, old figures are kept.
 

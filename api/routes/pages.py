@@ -12,13 +12,6 @@ PAGE_LENGTH = 100
 Cursor = Annotated[str | None, Field(description="`next_cursor` of the page before.")]
 
 
-class PageQuery(BaseModel, extra="forbid"):
-    """Which part of a list is asked for."""
-
-    limit: Annotated[int, Field(ge=1, le=1000)] = PAGE_LENGTH
-    cursor: Cursor = None
-
-
 class FormQuery(BaseModel, extra="forbid"):
     """In which form it is asked for."""
 
