@@ -1,11 +1,12 @@
 """Runs in the database: finding one, those that can be compared."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import ColumnElement, Connection, and_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, select
 
 from api import series
 from api.access import Access
@@ -15,6 +16,8 @@ from api.writing import REPORT_COLUMNS
 from carbon.schema import EpochReport, RunFields, RunReport
 
 _FIELD_COLUMNS = [RUNS.c[name] for name in RunFields.model_fields]
+_BY_ID = select(*REPORT_COLUMNS).where(RUNS.c.run_id.in_(bindparam("run_ids", expanding=True)))
+_READ_TOGETHER = 500
 _NEWEST_FIRST = (RUNS.c.started_at.desc(), RUNS.c.run_id.desc())
 
 
@@ -83,19 +86,39 @@ def _this(run_id: UUID, access: Access) -> ColumnElement[bool]:
     return and_(RUNS.c.run_id == run_id, access.covers(RUNS.c.project))
 
 
-def comparable(connection: Connection, project: str, study: str | None = None) -> list[RunReport]:
-    """Return the completed runs of a project's studies, or of one, without series, oldest first."""
-    query = (
-        select(*REPORT_COLUMNS)
-        .where(
-            RUNS.c.project == project,
-            RUNS.c.status == "completed",
-            RUNS.c.study.is_not(None) if study is None else RUNS.c.study == study,
-        )
-        .order_by(RUNS.c.started_at, RUNS.c.run_id)
-    )
-    rows = connection.execute(query).mappings()
-    return [RunReport.model_validate(dict(row)) for row in rows]
+def comparable(connection: Connection, project: str, study: str) -> list[RunReport]:
+    """Return the completed runs of a project's study, without series, oldest first."""
+    query = _completed(project, *REPORT_COLUMNS).where(RUNS.c.study == study)
+    return [RunReport.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+
+
+def comparable_by_study(
+    connection: Connection, project: str
+) -> Iterator[tuple[str, list[RunReport]]]:
+    """Yield each study of a project with what `comparable` returns of it, by the study's name.
+
+    No more than one study's runs are held at a time.
+    """
+    run_ids: dict[str, list[UUID]] = defaultdict(list)
+    query = _completed(project, RUNS.c.study, RUNS.c.run_id).where(RUNS.c.study.is_not(None))
+    for study, run_id in connection.execute(query):
+        run_ids[study].append(run_id)
+    for study in sorted(run_ids):
+        yield study, list(_found(connection, run_ids[study]))
+
+
+def _completed(project: str, *columns: Any) -> Select[Any]:
+    is_asked = RUNS.c.project == project, RUNS.c.status == "completed"
+    return select(*columns).where(*is_asked).order_by(RUNS.c.started_at, RUNS.c.run_id)
+
+
+def _found(connection: Connection, run_ids: Sequence[UUID]) -> Iterator[RunReport]:
+    """Yield these runs, in this order."""
+    for start in range(0, len(run_ids), _READ_TOGETHER):
+        some = run_ids[start : start + _READ_TOGETHER]
+        rows = connection.execute(_BY_ID, {"run_ids": some}).mappings()
+        by_id = {row["run_id"]: row for row in rows}
+        yield from (RunReport.model_validate(dict(by_id[run_id])) for run_id in some)
 
 
 def has_project(connection: Connection, project: str) -> bool:

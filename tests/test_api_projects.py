@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from starlette.testclient import TestClient
 
+from api import runs
 from carbon.analysis.tradeoff import tradeoff
 from carbon.client import Client
 from carbon.schema import NodeReport, ProjectTotals, RunReport, Summary, Tradeoff
@@ -88,8 +90,9 @@ def test_projects_are_listed_with_their_totals_the_newest_first(api_client: Test
 
 
 def test_the_tradeoff_is_over_the_completed_runs_of_the_projects_studies(
-    api_client: TestClient,
+    api_client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(runs, "_READ_TOGETHER", 1)  # So that a study comes in parts.
     busy = NodeReport(hostname="node-1", series_means={"cpu_utilization": 80.0})
     compared = [
         make_report(study="s", strategy="single"),

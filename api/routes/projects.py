@@ -15,7 +15,7 @@ from api.prices import DefaultPrice
 from api.problems import ProblemError, cut
 from api.routes.pages import PAGE_LENGTH, FormQuery, LinesQuery
 from api.routes.summaries import GroupQuery, grouped
-from carbon.analysis.tradeoff import scaling, tradeoff
+from carbon.analysis.tradeoff import joined, scaling
 from carbon.schema import (
     GroupPage,
     Name,
@@ -166,8 +166,8 @@ def project_tradeoff(
     with database.begin() as connection:
         if not runs.has_project(connection, project):
             raise unknown(project)
-        compared = runs.comparable(connection, project)
-    found = tradeoff(project, compared)
+        of_studies = runs.comparable_by_study(connection, project)
+        found = joined(project, (scaling(project, *of_study) for of_study in of_studies))
     if form != "json":
         return as_file(form, TradeoffPoint, (), found.points, "tradeoff")
     return as_json(found.model_dump_json().encode())

@@ -28,10 +28,30 @@ class _Configuration:
     samples_per_epoch: float | None
 
 
-def tradeoff(project: str, runs: Sequence[RunReport]) -> Tradeoff:
-    """Compare the configurations of every study among a project's runs.
+def tradeoff(project: str, runs: Iterable[RunReport]) -> Tradeoff:
+    """Compare the configurations of every study among a project's runs, by `scaling`."""
+    studies: dict[str, list[RunReport]] = defaultdict(list)
+    for report in runs:
+        if report.study is not None:
+            studies[report.study].append(report)
+    return joined(project, (scaling(project, study, studies[study]) for study in sorted(studies)))
 
-    Counted are completed runs with a study, a strategy and at least one epoch that took time. Of an
+
+def joined(project: str, studies: Iterable[Scaling]) -> Tradeoff:
+    """Put the comparisons of a project's studies together, in the order given."""
+    points: list[TradeoffPoint] = []
+    differing: dict[str, list[str]] = {}
+    for study in studies:
+        points += study.points
+        if study.differences:
+            differing[study.study] = study.differences
+    return Tradeoff(project=project, points=points, differences=differing)
+
+
+def scaling(project: str, study: str, runs: Iterable[RunReport]) -> Scaling:
+    """Compare the configurations of one study among a project's runs.
+
+    Counted are completed runs with a strategy and at least one epoch that took time. Of an
     epoch that was repeated after a restart the last attempt counts; the first epoch of each attempt
     warms up and is left out where others remain. The baseline is the fastest configuration at the
     study's smallest number of workers. `epochs` of a point is how many the means are taken over.
@@ -45,33 +65,17 @@ def tradeoff(project: str, runs: Sequence[RunReport]) -> Tradeoff:
     scaling, what is compared is the time and the energy of a sample: then a speedup is the scaled
     one of J. L. Gustafson, "Reevaluating Amdahl's Law", CACM 31(5), 1988.
     """
-    studies: dict[str, list[RunMeans]] = defaultdict(list)
-    for report in runs:
-        if (
-            report.status == "completed"
-            and report.study is not None
-            and report.strategy is not None
-        ):
-            means = run_means(report)
-            if means is not None:
-                studies[report.study].append(means)
-    points: list[TradeoffPoint] = []
-    differing: dict[str, list[str]] = {}
-    for study in sorted(studies):
-        points += _points(study, studies[study])
-        if found := differences([run.report for run in studies[study]]):
-            differing[study] = found
-    return Tradeoff(project=project, points=points, differences=differing)
-
-
-def scaling(project: str, study: str, runs: Sequence[RunReport]) -> Scaling:
-    """Compare the configurations of one study, as `tradeoff` does those of all."""
-    compared = tradeoff(project, [report for report in runs if report.study == study])
+    counted = [
+        means
+        for report in runs
+        if (report.study, report.status) == (study, "completed") and report.strategy is not None
+        if (means := run_means(report)) is not None
+    ]
     return Scaling(
         project=project,
         study=study,
-        points=compared.points,
-        differences=compared.differences.get(study, []),
+        points=_points(study, counted) if counted else [],
+        differences=differences([run.report for run in counted]),
     )
 
 
