@@ -1,6 +1,7 @@
 """`carbon doctor` and `carbon baseline` as a user calls them, rightly and wrongly."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from tests.fixtures.nvml import MakeGpus
 from tests.fixtures.tracking import closed_port
 from tests.test_carbon_cli import Env, carbon, is_one_line
 
+pytestmark = pytest.mark.usefixtures("known_processor")
+
 HOSTNAME = detect({}).hostname
 
 
@@ -26,6 +29,15 @@ def unset_env(tracked_env: Env, tmp_path: Path) -> Env:
     # Nobody's ledger by chance.
     url = f"http://127.0.0.1:{closed_port()}"
     return plain | {"XDG_STATE_HOME": str(tmp_path / "state"), "CARBON_API_URL": url}
+
+
+@pytest.fixture
+def used_env(unset_env: Env, tmp_path: Path, found_processor: Path) -> Env:
+    """The same after a first run, so that the processor need not be found out."""
+    spool = tmp_path / "state" / "carbon-ledger" / "spool"
+    spool.mkdir(parents=True)
+    shutil.copy(found_processor, spool)
+    return unset_env
 
 
 def diagnosed(env: Env, code: int = 0) -> dict[str, Any]:
@@ -53,43 +65,43 @@ def test_with_nothing_configured_the_doctor_says_what_is_missing(unset_env: Env)
     assert levels(document)["Spool"] == "good"
 
 
-def test_a_terminal_that_cannot_write_it_gets_what_it_can(unset_env: Env) -> None:
-    done = carbon("doctor", env=unset_env | {"PYTHONIOENCODING": "ascii"})
+def test_a_terminal_that_cannot_write_it_gets_what_it_can(used_env: Env) -> None:
+    done = carbon("doctor", env=used_env | {"PYTHONIOENCODING": "ascii"})
     assert (done.returncode, done.stderr) == (0, "")
     assert "codecarbon" in done.stdout
 
 
-def test_gpus_are_listed_with_their_methods(unset_env: Env, simulated_gpus: MakeGpus) -> None:
+def test_gpus_are_listed_with_their_methods(used_env: Env, simulated_gpus: MakeGpus) -> None:
     gpus = simulated_gpus(2)
     gpus.change(1, energy_error=3)
-    document = diagnosed(unset_env | gpus.env)
+    document = diagnosed(used_env | gpus.env)
     measured = {device["key"]: device["method"] for device in document["measured"]}
     assert measured[f"gpu:{gpus.uuids[0]}"] == "nvml_counter"
     assert measured[f"gpu:{gpus.uuids[1]}"] == "nvml_power"
 
 
-def test_a_driver_that_fails_is_told(unset_env: Env, simulated_gpus: MakeGpus) -> None:
-    document = diagnosed(unset_env | simulated_gpus(1, init_error=18).env)
+def test_a_driver_that_fails_is_told(used_env: Env, simulated_gpus: MakeGpus) -> None:
+    document = diagnosed(used_env | simulated_gpus(1, init_error=18).env)
     (gpus,) = [each for each in document["findings"] if each["subject"] == "NVIDIA GPUs"]
     assert "driver and library versions differ" in gpus["text"]
 
 
-def test_a_spool_that_cannot_be_written_is_an_error(unset_env: Env, tmp_path: Path) -> None:
+def test_a_spool_that_cannot_be_written_is_an_error(used_env: Env, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    document = diagnosed(unset_env | {"CARBON_SPOOL_DIR": str(tmp_path / "file" / "spool")}, 1)
+    document = diagnosed(used_env | {"CARBON_SPOOL_DIR": str(tmp_path / "file" / "spool")}, 1)
     assert levels(document)["Spool"] == "bad"
 
 
-def test_the_api_and_the_key_are_tried(unset_env: Env, tmp_path: Path) -> None:
+def test_the_api_and_the_key_are_tried(used_env: Env, tmp_path: Path) -> None:
     with serving(tmp_path, CARBON_API_KEY="right") as api:
         for key, level in (("right", "good"), ("wrong", "note"), ("", "note")):
-            env = unset_env | {"CARBON_API_URL": api.url, "CARBON_API_KEY": key}
+            env = used_env | {"CARBON_API_URL": api.url, "CARBON_API_KEY": key}
             found = levels(diagnosed(env))
             assert (found["API"], found["API key"]) == ("good", level)
 
 
-def test_a_wrong_setting_is_one_line(unset_env: Env) -> None:
-    done = carbon("doctor", "--json", env=unset_env | {"CARBON_PUE": "x"})
+def test_a_wrong_setting_is_one_line(used_env: Env) -> None:
+    done = carbon("doctor", "--json", env=used_env | {"CARBON_PUE": "x"})
     assert (done.returncode, done.stdout) == (1, "")
     assert is_one_line(done.stderr)
 

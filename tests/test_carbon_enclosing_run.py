@@ -20,6 +20,8 @@ from tests.fixtures.nvml import MakeGpus
 from tests.test_carbon_joining import STEADY
 from tests.test_carbon_launch import CARBON_RUN
 
+pytestmark = pytest.mark.usefixtures("known_processor")
+
 TRACKED = """
 import time
 import carbon

@@ -20,6 +20,8 @@ from tests.fixtures.tracking import joules, steady_sources, wait_until
 from tests.nvml_sim.curve import SquareWave
 from tests.test_carbon_launch import CARBON_RUN, the_parts
 
+pytestmark = pytest.mark.usefixtures("known_processor")
+
 Env = dict[str, str]
 
 GIVEN = "01936f5e-8d3a-7c41-9b52-3f6a7e81c0d4"

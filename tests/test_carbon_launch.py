@@ -21,6 +21,8 @@ from tests.fixtures.api import LiveApi
 from tests.fixtures.spools import the_report
 from tests.fixtures.tracking import wait_until
 
+pytestmark = pytest.mark.usefixtures("known_processor")
+
 Env = dict[str, str]
 
 CARBON_RUN = [sys.executable, "-m", "carbon", "run", "--project", "digits"]

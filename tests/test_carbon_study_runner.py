@@ -19,6 +19,8 @@ from tests.fixtures.api import LiveApi
 from tests.fixtures.studies import statuses
 from tests.fixtures.tracking import wait_until
 
+pytestmark = pytest.mark.usefixtures("known_processor")
+
 Env = dict[str, str]
 
 STUDY = [sys.executable, "-m", "carbon", "study", "run"]

@@ -84,6 +84,7 @@ def test_in_weak_scaling_workers_have_as_much_to_do_as_one_alone() -> None:
     assert train.configuration(task, strong)["samples_per_epoch"] == 1440
 
 
+@pytest.mark.usefixtures("known_processor")
 def test_a_killed_training_goes_on_as_a_linked_run_and_trains_no_epoch_twice(
     settings: Settings, tracked_env: dict[str, str], tmp_path: Path
 ) -> None:
@@ -134,6 +135,7 @@ def test_what_is_unknown_is_said_to_be() -> None:
     assert where.base_url in line
 
 
+@pytest.mark.usefixtures("known_processor")
 @pytest.mark.parametrize(
     ("strategy", "n_workers", "n_epochs", "least_accuracy"),
     [("ddp", 2, 6, 0.95), ("single", 1, 2, 0.75)],
