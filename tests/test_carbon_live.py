@@ -109,11 +109,11 @@ def the_run(client: Client) -> RunFields:
 
 
 def test_energy_grows_while_the_run_goes_on(
-    tracked_env: dict[str, str], live_api: LiveApi, tmp_path: Path
+    tracked_env: dict[str, str], shared_api: LiveApi, tmp_path: Path
 ) -> None:
     with (
-        Client(live_api.settings) as client,
-        training(live_env(tracked_env, live_api.url), tmp_path) as started,
+        Client(shared_api.settings) as client,
+        training(live_env(tracked_env, shared_api.url), tmp_path) as started,
     ):
         seen = [the_run(client)]
         while len(seen) < 4:
@@ -138,7 +138,7 @@ def test_energy_grows_while_the_run_goes_on(
         assert final.live_interval_s is None
         assert joules(final) == pytest.approx(WATTS * final.duration_s, rel=1e-3)
         assert client.summary().energy_kwh == final.energy_kwh
-    assert Spool(live_api.settings.spool_dir).waiting() == []
+    assert Spool(shared_api.settings.spool_dir).waiting() == []
 
 
 def test_a_killed_run_is_interrupted_and_then_finished_from_its_spool(
@@ -248,7 +248,7 @@ def test_an_api_that_does_not_work_leaves_the_training_alone(
     delay_s: float,
     settings: Settings,
     tracked_env: dict[str, str],
-    live_api: LiveApi,
+    shared_api: LiveApi,
     tmp_path: Path,
 ) -> None:
     # A handler that sleeps cannot be ended; a socket that nobody reads hangs as well.
@@ -258,7 +258,7 @@ def test_an_api_that_does_not_work_leaves_the_training_alone(
         time.sleep(1.0)
         assert started.finish() < 15, "it waits 5 s for the delivery"
     assert not Spool(settings.spool_dir).rejected()
-    with Client(live_api.settings) as client:
+    with Client(shared_api.settings) as client:
         (report,) = delivery.deliver(Spool(settings.spool_dir), client).delivered
         assert client.run(report.run_id).status == "completed"
     assert joules(report) == pytest.approx(WATTS * report.duration_s, rel=1e-3)
@@ -275,11 +275,11 @@ def deaf_api() -> Iterator[tuple[str, list[str]]]:
 
 
 def test_nothing_is_told_where_it_is_turned_off(
-    tracked_env: dict[str, str], live_api: LiveApi, tmp_path: Path
+    tracked_env: dict[str, str], shared_api: LiveApi, tmp_path: Path
 ) -> None:
     with (
-        Client(live_api.settings) as client,
-        training(live_env(tracked_env, live_api.url, 0), tmp_path) as started,
+        Client(shared_api.settings) as client,
+        training(live_env(tracked_env, shared_api.url, 0), tmp_path) as started,
     ):
         time.sleep(2.0)
         assert only_run(client) is None
@@ -288,7 +288,7 @@ def test_nothing_is_told_where_it_is_turned_off(
 
 
 def test_a_run_that_is_never_left_does_not_disturb_the_end_of_the_process(
-    tracked_env: dict[str, str], live_api: LiveApi
+    tracked_env: dict[str, str], shared_api: LiveApi
 ) -> None:
     """The interpreter goes while the run is being told of, with much to tell."""
     script = """
@@ -303,21 +303,21 @@ time.sleep(0.35)
     for _ in range(4):
         done = subprocess.run(
             [sys.executable, "-c", script],
-            env=live_env(tracked_env, live_api.url, 0.1),
+            env=live_env(tracked_env, shared_api.url, 0.1),
             capture_output=True,
             text=True,
             timeout=60,
         )
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    with Client(live_api.settings) as client:
-        delivery.deliver(Spool(live_api.settings.spool_dir), client)
+    with Client(shared_api.settings) as client:
+        delivery.deliver(Spool(shared_api.settings.spool_dir), client)
         assert {run.status for run in client.runs().items} == {"interrupted"}
 
 
 def test_a_rank_goes_on_telling_when_the_first_one_has_left(
-    tracked_env: dict[str, str], live_api: LiveApi, tmp_path: Path
+    tracked_env: dict[str, str], shared_api: LiveApi, tmp_path: Path
 ) -> None:
-    env = live_env(tracked_env, live_api.url) | {
+    env = live_env(tracked_env, shared_api.url) | {
         "WORLD_SIZE": "2",
         "LOCAL_WORLD_SIZE": "2",
         "MASTER_ADDR": "127.0.0.1",
@@ -328,7 +328,7 @@ def test_a_rank_goes_on_telling_when_the_first_one_has_left(
         return env | {"RANK": number, "LOCAL_RANK": number}
 
     with (
-        Client(live_api.settings) as client,
+        Client(shared_api.settings) as client,
         training(rank("0"), tmp_path) as first,
         training(rank("1"), tmp_path) as second,
     ):
@@ -399,14 +399,14 @@ def nodes() -> Iterator[list[Node]]:
 
 
 def test_one_process_tells_of_all_and_another_takes_its_place(
-    live_api: LiveApi, nodes: list[Node]
+    shared_api: LiveApi, nodes: list[Node]
 ) -> None:
     run_id = new_run_id()
-    nodes += (Node(live_api.settings, run_id, rank, "node-1") for rank in range(2))
+    nodes += (Node(shared_api.settings, run_id, rank, "node-1") for rank in range(2))
     first, second = nodes
     first.drew(1.0)
     second.drew(2.0)
-    with Client(live_api.settings) as client:
+    with Client(shared_api.settings) as client:
         first.live.tell()
         second.live.tell()
         run = client.run(run_id)
@@ -421,14 +421,14 @@ def test_one_process_tells_of_all_and_another_takes_its_place(
 
 @pytest.mark.parametrize("shared_spool", [True, False])
 def test_two_nodes_are_one_run_while_it_goes_on_and_when_it_has_ended(
-    shared_spool: bool, live_api: LiveApi, tmp_path: Path, nodes: list[Node]
+    shared_spool: bool, shared_api: LiveApi, tmp_path: Path, nodes: list[Node]
 ) -> None:
     run_id = new_run_id()
     for rank in range(2):
         spool = tmp_path / ("spool" if shared_spool else f"spool-{rank}")
-        settings = live_api.settings.model_copy(update={"spool_dir": spool})
+        settings = shared_api.settings.model_copy(update={"spool_dir": spool})
         nodes.append(Node(settings, run_id, rank, f"node-{rank}", n_nodes=2))
-    with Client(live_api.settings) as client:
+    with Client(shared_api.settings) as client:
         for energy_kwh in (1.0, 2.0):
             for node in nodes:
                 node.drew(energy_kwh)
@@ -456,14 +456,16 @@ def test_two_nodes_are_one_run_while_it_goes_on_and_when_it_has_ended(
 
 
 def test_a_run_of_very_many_epochs_is_told_of_less_often(
-    live_api: LiveApi, nodes: list[Node]
+    shared_api: LiveApi, nodes: list[Node]
 ) -> None:
     run_id = new_run_id()
-    node = Node(live_api.settings.model_copy(update={"live_interval_s": 1.0}), run_id, 0, "node-1")
+    node = Node(
+        shared_api.settings.model_copy(update={"live_interval_s": 1.0}), run_id, 0, "node-1"
+    )
     nodes.append(node)
     node.journal.say([EpochEnded(i, 1.0, 1.0, {"loss": 1.0}) for i in range(5000)])
     announced = []
-    with Client(live_api.settings) as client:
+    with Client(shared_api.settings) as client:
         for _ in range(4):
             pause_s = node.live.tell()
             announced.append(client.run(run_id).live_interval_s or 0.0)
@@ -472,23 +474,23 @@ def test_a_run_of_very_many_epochs_is_told_of_less_often(
     assert announced[-1] > announced[0]
 
 
-def test_an_ended_run_is_told_of_no_more(live_api: LiveApi, nodes: list[Node]) -> None:
-    node = Node(live_api.settings, new_run_id(), 0, "node-1")
+def test_an_ended_run_is_told_of_no_more(shared_api: LiveApi, nodes: list[Node]) -> None:
+    node = Node(shared_api.settings, new_run_id(), 0, "node-1")
     nodes.append(node)
     node.live.tell()
     node.live.stop()
     assert node.live.last_seq() == 1
     node.live.tell()
-    with Client(live_api.settings) as client:
+    with Client(shared_api.settings) as client:
         assert the_run(client).seq == 1
 
 
-def test_numbers_go_on_where_the_spool_was_deleted(live_api: LiveApi, nodes: list[Node]) -> None:
-    node = Node(live_api.settings, new_run_id(), 0, "node-1")
+def test_numbers_go_on_where_the_spool_was_deleted(shared_api: LiveApi, nodes: list[Node]) -> None:
+    node = Node(shared_api.settings, new_run_id(), 0, "node-1")
     nodes.append(node)
     for _ in range(3):
         node.live.tell()
-    shutil.rmtree(live_api.settings.spool_dir)
+    shutil.rmtree(shared_api.settings.spool_dir)
     node.drew(1.0)
     node.drew(2.0)
     node.live.tell()
@@ -508,15 +510,15 @@ def test_an_api_that_is_away_is_asked_less_and_less_often(
 
 
 def test_without_a_spool_a_process_alone_is_told_of_from_memory(
-    live_api: LiveApi, tmp_path: Path, nodes: list[Node]
+    shared_api: LiveApi, tmp_path: Path, nodes: list[Node]
 ) -> None:
     (tmp_path / "file").touch()
-    unusable = live_api.settings.model_copy(update={"spool_dir": tmp_path / "file" / "spool"})
+    unusable = shared_api.settings.model_copy(update={"spool_dir": tmp_path / "file" / "spool"})
     for world_size in (1, 2):
         node = Node(unusable, new_run_id(), 0, "node-1", world_size=world_size)
         nodes.append(node)
         node.drew(float(world_size))
         node.live.tell()
-    with Client(live_api.settings) as client:
+    with Client(shared_api.settings) as client:
         # Of two processes that cannot see each other, neither may speak for the run.
         assert the_run(client).energy_kwh == 1.0
