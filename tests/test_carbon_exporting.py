@@ -46,7 +46,7 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         write([b"a"], tmp_path / "none" / "runs.csv")
 
 
-def test_every_option_narrows_what_is_exported(live_api: LiveApi) -> None:
+def test_every_option_narrows_what_is_exported(shared_api: LiveApi) -> None:
     node = NodeReport(hostname="gpu-7", devices=[DeviceReport(uuid="a", name="H100")])
     kept = make_report(
         name="the rare one",
@@ -55,13 +55,13 @@ def test_every_option_narrows_what_is_exported(live_api: LiveApi) -> None:
         country_iso_code="FRA",
         gpu_energy_kwh=5.0,
     )
-    with Client(live_api.settings) as client:
+    with Client(shared_api.settings) as client:
         for report in (kept, make_report(), make_report(gpu_energy_kwh=9.0)):
             client.put_run(report)
 
     def exported(*options: str) -> list[str]:
         command = ["export", "--format", "jsonl", *options]
-        done = CliRunner().invoke(app, command, env={"CARBON_API_URL": live_api.url})
+        done = CliRunner().invoke(app, command, env={"CARBON_API_URL": shared_api.url})
         assert done.exit_code == 0, done.output
         return [json.loads(line)["run_id"] for line in done.stdout.splitlines()]
 
@@ -80,10 +80,10 @@ def test_every_option_narrows_what_is_exported(live_api: LiveApi) -> None:
 
 
 def test_the_command_exports_what_is_asked_for(
-    tracked_env: Env, live_api: LiveApi, tmp_path: Path
+    tracked_env: Env, shared_api: LiveApi, tmp_path: Path
 ) -> None:
-    env = tracked_env | {"CARBON_API_URL": live_api.url}
-    with Client(live_api.settings) as client:
+    env = tracked_env | {"CARBON_API_URL": shared_api.url}
+    with Client(shared_api.settings) as client:
         kept = make_report(project="p", tags={"owner": "ann"})
         for report in (kept, make_report(project="p"), make_report(project="q", user="bob")):
             client.put_run(report)

@@ -78,11 +78,11 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 def test_a_table_is_imported_shown_and_costed_with(
-    live_api: LiveApi, tracked_env: Env, tmp_path: Path
+    shared_api: LiveApi, tracked_env: Env, tmp_path: Path
 ) -> None:
-    env = {**tracked_env, "CARBON_API_URL": live_api.url}
+    env = {**tracked_env, "CARBON_API_URL": shared_api.url}
     report = make_report(gpu_energy_kwh=1.0)
-    with Client(live_api.settings) as client:
+    with Client(shared_api.settings) as client:
         client.put_run(report)
     path = written(tmp_path, f"{HEAD}DEU,,300\nUSA,New York,200\n")
     command = ["factors", "import", str(path), "--source", "S", "--year", "2025", "--version", "v1"]
@@ -92,7 +92,7 @@ def test_a_table_is_imported_shown_and_costed_with(
     listed = factors("list", **{**env, "COLUMNS": "40"}).stdout
     assert "v1" in listed
     assert grid.bundled_version() in listed
-    with Client(live_api.settings) as client:
+    with Client(shared_api.settings) as client:
         kinds = {table.version: table.kind for table in client.factor_tables()}
     assert (kinds["v1"], kinds["m1"]) == ("location", "market")
     shown = tmp_path / "shown.csv"
@@ -117,7 +117,7 @@ def test_a_table_is_imported_shown_and_costed_with(
         assert refused.returncode == 1
         assert why in refused.stderr
         assert is_one_line(refused.stderr)
-    with Client(live_api.settings) as client:
+    with Client(shared_api.settings) as client:
         current, old, _ = client.costings(report.run_id)
         assert (current.factor_table, old.emissions_kg) == ("v1", report.emissions_kg)
         correction = Correction(reason="moved", region=None, study="s")
@@ -135,9 +135,9 @@ def test_a_table_is_imported_shown_and_costed_with(
             client.grid("v9")
 
 
-def test_the_parts_of_a_recosting_add_up_to_what_is_known(live_api: LiveApi) -> None:
+def test_the_parts_of_a_recosting_add_up_to_what_is_known(shared_api: LiveApi) -> None:
     """Each run is a part here: of one there is nothing to tell, and of the other nothing before."""
-    with Client(live_api.settings) as client:
+    with Client(shared_api.settings) as client:
         client.put_run(make_report(gpu_energy_kwh=1.0))
         client.put_run(make_report(gpu_energy_kwh=1.0, country_iso_code="FRA"))
         client.import_factors(TABLE)

@@ -86,29 +86,29 @@ def test_however_a_process_ends_its_run_is_there(
 
 
 def test_a_killed_run_is_delivered_by_the_next_one(
-    settings: Settings, tracked_env: dict[str, str], live_api: LiveApi
+    settings: Settings, tracked_env: dict[str, str], shared_api: LiveApi
 ) -> None:
     with start(tracked_env, "os.kill(os.getpid(), 9)") as process:
         process.communicate(timeout=60)
     (killed,) = Spool(settings.spool_dir).waiting()
-    with start(tracked_env | {"CARBON_API_URL": live_api.url}) as process:
+    with start(tracked_env | {"CARBON_API_URL": shared_api.url}) as process:
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    with Client(live_api.settings) as client:
+    with Client(shared_api.settings) as client:
         wait_until(lambda: len(client.runs().items) == 2)
         assert client.run(killed).status == "interrupted"
     assert Spool(settings.spool_dir).waiting() == []
 
 
 def test_a_full_disk_stops_neither_the_training_nor_the_report(
-    tracked_env: dict[str, str], live_api: LiveApi
+    tracked_env: dict[str, str], shared_api: LiveApi
 ) -> None:
     """No file of the process may grow at all, as on a full disk."""
     full = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
     full += "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
     done = subprocess.run(
         [sys.executable, "-c", full + SCRIPT.format(then="pass", strategy=None)],
-        env=tracked_env | {"CARBON_API_URL": live_api.url},
+        env=tracked_env | {"CARBON_API_URL": shared_api.url},
         capture_output=True,
         text=True,
         timeout=60,
@@ -116,7 +116,7 @@ def test_a_full_disk_stops_neither_the_training_nor_the_report(
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.count("\n") == 1
     assert "is kept in memory only for now" in done.stderr
-    with Client(live_api.settings) as client:
+    with Client(shared_api.settings) as client:
         report = client.run(client.runs().items[0].run_id)
     assert (report.status, len(report.epochs)) == ("completed", 3)
     assert joules(report) == pytest.approx(570 * report.duration_s, rel=1e-3)
@@ -199,7 +199,7 @@ with carbon.track("digits", sources=Sources(list, lambda: time.sleep(60))) as ru
 
 
 def test_a_child_of_multiprocessing_waits_for_its_delivery(
-    tracked_env: dict[str, str], live_api: LiveApi
+    tracked_env: dict[str, str], shared_api: LiveApi
 ) -> None:
     script = """
 import multiprocessing, time
@@ -215,11 +215,11 @@ if __name__ == "__main__":
 """
     subprocess.run(
         [sys.executable, "-c", script],
-        env=tracked_env | {"CARBON_API_URL": live_api.url},
+        env=tracked_env | {"CARBON_API_URL": shared_api.url},
         check=True,
         timeout=60,
     )
-    with Client(live_api.settings) as client:
+    with Client(shared_api.settings) as client:
         assert [run.status for run in client.runs().items] == ["completed"]
 
 
@@ -262,10 +262,10 @@ def test_a_run_too_short_for_the_processor_to_be_found_out_spares_the_next_one_t
 
 
 def test_without_a_spool_the_first_process_of_a_node_reports_for_all(
-    live_api: LiveApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared_api: LiveApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
-    unusable = live_api.settings.model_copy(update={"spool_dir": tmp_path / "file" / "spool"})
+    unusable = shared_api.settings.model_copy(update={"spool_dir": tmp_path / "file" / "spool"})
     monkeypatch.setenv("CARBON_RUN_ID", str(new_run_id()))
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
@@ -275,7 +275,7 @@ def test_without_a_spool_the_first_process_of_a_node_reports_for_all(
         with track("p", settings=unusable, sources=steady_sources([300.0])) as run:
             time.sleep(0.1)
         assert run._recorder.delivered.wait(20)
-    with Client(live_api.settings) as client:
+    with Client(shared_api.settings) as client:
         report = client.run(run.run_id)
     assert report.energy_kwh is not None
     assert report == run.report

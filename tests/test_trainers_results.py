@@ -50,14 +50,14 @@ def cells(line: str) -> list[str]:
     return re.split(r"\s{2,}", line.strip())
 
 
-def test_the_table_and_the_totals_say_what_was_put_into_the_api(live_api: LiveApi) -> None:
+def test_the_table_and_the_totals_say_what_was_put_into_the_api(shared_api: LiveApi) -> None:
     draw = random.Random(5)
     reports = [
         run_of_study(strategy, n, epoch_s, cpu_energy_kwh=round(draw.random() / 1e3, 12))
         for strategy, n, epoch_s in (("single", 1, 2.0), ("ddp", 1, 2.5), ("ddp", 2, 1.0))
     ]
     others = [make_report(project="other", cpu_energy_kwh=draw.random()) for _ in range(40)]
-    with Client(live_api.settings) as client:
+    with Client(shared_api.settings) as client:
         for report in (*reports, *others):
             client.put_run(report)
         runs = wait_for_runs(client, "digits", "s", 3, timeout_s=0)
@@ -93,8 +93,8 @@ def test_the_table_and_the_totals_say_what_was_put_into_the_api(live_api: LiveAp
 @pytest.mark.parametrize(
     "field", ["energy_kwh", "cpu_energy_kwh", "ram_energy_kwh", "emissions_kg"]
 )
-def test_a_total_that_is_off_in_the_last_digit_is_found(field: str, live_api: LiveApi) -> None:
-    with Client(live_api.settings) as client:
+def test_a_total_that_is_off_in_the_last_digit_is_found(field: str, shared_api: LiveApi) -> None:
+    with Client(shared_api.settings) as client:
         client.put_run(make_report(cpu_energy_kwh=0.1, ram_energy_kwh=0.2))
         client.put_run(make_report(cpu_energy_kwh=0.2, ram_energy_kwh=0.1))
         runs, summary = list(client.all_runs()), client.summary()
