@@ -31,11 +31,14 @@ def _away_from_the_users_own_ledger(tmp_path_factory: pytest.TempPathFactory) ->
 # Files that take longest, begun first: whoever begins one of them last is waited for by all others.
 LONGEST = (
     "test_trainers_ray.py",
-    "test_trainers_strategies.py",
-    "test_trainers_train.py",
-    "test_carbon_tuning_search.py",
-    "test_api_killed.py",
     "test_ui_pages.py",
+    "test_carbon_tuning_search.py",
+    "test_api_main.py",
+    "test_trainers_train.py",
+    "test_api_access.py",
+    "test_ui_refresh.py",
+    "test_ui_states.py",
+    "test_trainers_strategies.py",
 )
 
 
