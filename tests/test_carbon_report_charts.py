@@ -180,6 +180,26 @@ def test_a_name_without_a_clear_place_is_left_out_where_it_may_not_cross() -> No
     assert place_labels([spot], everywhere, 500, 500, may_cross=False) == [None]
 
 
+def test_names_are_placed_anew_for_a_narrow_page(virgo: dict[str, Figure]) -> None:
+    """On a phone the names of a wide plot would cover each other and leave the picture."""
+    for name in ("energy-against-speedup", "metric-against-time"):
+        found = spec(virgo[name].chart)
+        (text,) = (
+            layer
+            for layer in layers(found)
+            if layer["mark"]["type"] == "text" and "dx" in layer["mark"]
+        )
+        assert "width < 480 ? datum.label_narrow_dx" in text["mark"]["dx"]["expr"]
+        rows = data(found, text)
+        wide, narrow = (
+            {row["label"]: (row[f"label_{plot}_dx"], row[f"label_{plot}_dy"]) for row in rows}
+            for plot in ("wide", "narrow")
+        )
+        assert any(place != (None, None) for place in narrow.values()), name
+        assert wide != narrow, name
+        json.dumps(found, allow_nan=False)  # A browser reads no NaN.
+
+
 def test_a_picture_has_its_title_and_a_page_gives_the_width(repeated: dict[str, Figure]) -> None:
     figure = repeated["speedup"]
     assert for_file(figure.chart, "Speedup").to_dict()["title"] == "Speedup"

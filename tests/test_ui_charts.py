@@ -59,7 +59,7 @@ def study() -> pd.DataFrame:
 def test_tradeoff_has_units_the_baseline_and_the_front() -> None:
     found = spec(tradeoff_chart(study(), "single × 1"))
     assert {"Speedup over single × 1 (times as fast)", "Energy per epoch (Wh)"} <= titles(found)
-    drawn = {row["label"]: row for row in rows(found, "energy", "label_dx")}
+    drawn = {row["label"]: row for row in rows(found, "energy", "label_wide_dx")}
     assert drawn["ddp × 2"]["energy"] == pytest.approx(1.06)
     assert drawn["ddp × 2"]["energy_high"] == pytest.approx(1.08)
     assert drawn["ddp × 2"]["speedup_stdev"] == pytest.approx(10 / 5.5 * 0.1 / 5.5)
@@ -88,7 +88,7 @@ def test_every_strategy_has_a_colour_and_a_shape_of_its_own() -> None:
 def test_tradeoff_leaves_out_what_has_no_energy() -> None:
     frame = configurations([SINGLE, point("ddp", 2, 5.5, None)])
     found = spec(tradeoff_chart(frame, "single × 1"))
-    assert [row["label"] for row in rows(found, "energy", "label_dx")] == ["single × 1"]
+    assert [row["label"] for row in rows(found, "energy", "label_wide_dx")] == ["single × 1"]
 
 
 @pytest.mark.parametrize("n", [DOTTED_AT_MOST, DOTTED_AT_MOST + 1])

@@ -15,7 +15,6 @@ from carbon.report.trials import TrialsReport
 from carbon.tuning.journal import BASELINE
 
 _BARS = "Bars are one standard deviation over repeats."
-_PLOT_PX = (480, 300)
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def _energy(study: Study) -> Iterator[Figure]:
         yield Figure(
             "energy-against-speedup",
             "Energy against speedup",
-            tradeoff_chart(frame, baseline_of(study), _PLOT_PX, with_ideals=False),
+            tradeoff_chart(frame, baseline_of(study), with_ideals=False),
             "Right is faster, down is less energy. A ring marks the front (Pareto): no other mean "
             f"is both faster and cheaper. {_BARS}",
         )

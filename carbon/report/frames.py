@@ -26,7 +26,7 @@ SPREAD = (
 
 SHARES = {
     "compute_share": "computation",
-    "overlapped_communication_share": "communication hidden by computation",
+    "overlapped_communication_share": "communication hidden",
     "exposed_communication_share": "communication waited for",
     "idle_share": "idle",
 }

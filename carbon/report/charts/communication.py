@@ -31,7 +31,12 @@ def communication_chart(frame: pd.DataFrame) -> ChartType:
         "part:N",
         title=None,
         scale=alt.Scale(domain=list(SHARES.values()), range=list(_COLORS)),
-        legend=alt.Legend(orient="top", columns=2, labelLimit=300, symbolType="square"),
+        legend=alt.Legend(
+            orient="top",
+            columns=alt.expr("width < 360 ? 1 : 2"),
+            labelLimit=300,
+            symbolType="square",
+        ),
     )
     chart: alt.Chart = (
         alt.Chart(frame)
@@ -40,7 +45,7 @@ def communication_chart(frame: pd.DataFrame) -> ChartType:
             y=alt.Y("label:N", title=None, sort=labels, axis=alt.Axis(labelLimit=180)),
             x=alt.X(
                 "share:Q",
-                title="Share of the time of the profiled steps (%)",
+                title="Share of the profiled time (%)",
                 stack="zero",
                 scale=alt.Scale(domain=[0, 1], nice=False),
                 axis=alt.Axis(format=".0%", tickCount=6),

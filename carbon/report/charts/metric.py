@@ -13,12 +13,11 @@ from carbon import wording
 from carbon.palette import GREY, VERMILLION
 from carbon.report.charts import encodings
 from carbon.report.charts.encodings import HEIGHT_PX
-from carbon.report.charts.labels import Box, Spot, along, place_labels
+from carbon.report.charts.labels import Box, Label, Spot, along, place_labels
+from carbon.report.charts.names import names_layer, with_places
 
 Cost = Literal["time_s", "energy_kwh", "emissions_kg"]
 
-# The plot that labels are placed for: on a larger one they only move apart.
-_PLOT_PX = (500, 290)
 _WORDS = [
     ("label", "Configuration"),
     ("epoch", "Epoch"),
@@ -50,7 +49,7 @@ def metric_chart(
     size, title = _axis(cost, known[cost].tolist())
     known = known.assign(cost=known[cost] / size)
     axes = _Axes(encodings.log_domain(known["cost"], pad=1.3), _padded(known["value"], target))
-    known = _with_labels(known, axes)
+    known = with_places(known, lambda px: _placed(known, axes, px))
     x = alt.X(
         "cost:Q",
         title=f"{title}, logarithmic)",
@@ -73,15 +72,7 @@ def metric_chart(
         last.mark_point(filled=True, size=120, opacity=1).encode(
             x=x, y=y, color=color, shape=shape, tooltip=words
         ),
-        last.transform_filter("isValid(datum.label_dx)")
-        .mark_text(
-            fontSize=11,
-            align=alt.expr("datum.label_align"),
-            baseline="middle",
-            dx=alt.expr("datum.label_dx"),
-            dy=alt.expr("datum.label_dy"),
-        )
-        .encode(x=x, y=y, text="label:N"),
+        names_layer(last, x, y, font_px=11),
     ]
     return alt.layer(*_target(target, y), *layers, height=HEIGHT_PX)
 
@@ -160,27 +151,27 @@ def _target(target: float | None, y: alt.Y) -> list[ChartType]:
     ]
 
 
-def _with_labels(frame: pd.DataFrame, axes: _Axes) -> pd.DataFrame:
-    """Write names beside the last points, where there is room clear of the lines."""
-    width, height = _PLOT_PX
+def _placed(frame: pd.DataFrame, axes: _Axes, plot_px: tuple[int, int]) -> list[Label | None]:
+    """Find places for names beside the last points, where there is room clear of the lines."""
+    width, height = plot_px
     (left, right), (low, high) = [math.log(x) for x in axes.x], axes.y
-    last = frame[frame["is_last"]]
 
     def spot(row: dict[str, object]) -> Spot:
         x = width * (math.log(float(str(row["cost"]))) - left) / (right - left)
         y = height * (high - float(str(row["value"]))) / (high - low)
         return Spot(x, y, str(row["label"]), important=False)
 
-    ends = [spot(row) for row in last.to_dict("records")]  # type: ignore[arg-type]
+    rows: list[dict[str, object]] = frame.to_dict("records")  # type: ignore[assignment]
     lines: list[Box] = []
     for _, own in frame.sort_values("epoch").groupby("label"):
         spots = [spot(row) for row in own.to_dict("records")]  # type: ignore[arg-type]
         lines += [box for start, end in pairwise(spots) for box in along(start, end)]
-    placed = place_labels(ends, lines, width, height, may_cross=False)
-    found = {
-        f"label_{name}": pd.Series(
-            [getattr(label, attribute) if label else None for label in placed], last.index
+    ends = {index: spot(row) for index, row in enumerate(rows) if row["is_last"]}
+    found = dict(
+        zip(
+            ends,
+            place_labels(list(ends.values()), lines, width, height, may_cross=False),
+            strict=True,
         )
-        for name, attribute in (("dx", "dx_px"), ("dy", "dy_px"), ("align", "align"))
-    }
-    return frame.assign(**found)
+    )
+    return [found.get(index) for index in range(len(rows))]

@@ -9,7 +9,8 @@ from altair.typing import ChartType
 
 from carbon import wording
 from carbon.report.charts import encodings
-from carbon.report.charts.labels import Box, Spot, along, place_labels
+from carbon.report.charts.labels import Box, Label, Spot, along, place_labels
+from carbon.report.charts.names import names_layer, with_places
 
 HEIGHT_PX = 460
 ROW_PX = 34
@@ -19,9 +20,6 @@ FRAME_PX = 70
 DOTTED_AT_MOST = 6
 """Of more points the lines to the ideals would strike through names; there the ticks suffice."""
 
-# Labels are placed for the plot of a phone, what axes and legend leave of the chart there: on a
-# larger one they only move apart.
-PLOT_PX = (270, 310)
 STRETCH_PX = 50
 TOOLTIP = (
     ("label", "Configuration"),
@@ -39,7 +37,6 @@ TOOLTIP = (
 def tradeoff_chart(
     frame: pd.DataFrame,
     baseline: str,
-    plot_px: tuple[int, int] = PLOT_PX,
     *,
     with_ideals: bool = True,
 ) -> ChartType:
@@ -52,31 +49,29 @@ def tradeoff_chart(
         frame: of `carbon.report.frames.configurations`; rows without an energy are not drawn.
         baseline: the name of the configuration that the speedups are over.
         with_ideals: whether the ideal speedups are drawn, which may be far to the right.
-        plot_px: width and height of the smallest plot that it is drawn in, axes left out.
     """
     known = frame.dropna(subset=["energy_per_epoch_kwh"]).copy()
     size, unit = wording.energy_unit(known["energy_per_epoch_kwh"].tolist())
     for end in ("", "_low", "_high"):
         known[f"energy{end}"] = known[f"energy_per_epoch_kwh{end}"] / size
-    plot = _Plot(
-        plot_px,
-        _padded(
-            known[["speedup_low", "speedup", "speedup_high", *(["ideal_speedup"] * with_ideals)]]
-        ),
-        _padded(known[["energy_low", "energy", "energy_high"]]),
+    x_domain = _padded(
+        known[["speedup_low", "speedup", "speedup_high", *(["ideal_speedup"] * with_ideals)]]
     )
-    known = _with_labels(known, plot, with_ideals)
+    y_domain = _padded(known[["energy_low", "energy", "energy_high"]])
+    known = with_places(
+        known, lambda px: _placed(known, _Plot(px, x_domain, y_domain), with_ideals)
+    )
 
     x = alt.X(
         "speedup:Q",
         title=f"Speedup over {baseline} (times as fast)",
-        scale=alt.Scale(domain=plot.x_domain, nice=False, zero=False),
+        scale=alt.Scale(domain=x_domain, nice=False, zero=False),
         axis=alt.Axis(tickCount=6, grid=True),
     )
     y = alt.Y(
         "energy:Q",
         title=f"Energy per epoch ({unit})",
-        scale=alt.Scale(domain=plot.y_domain, nice=False, zero=False),
+        scale=alt.Scale(domain=y_domain, nice=False, zero=False),
         axis=alt.Axis(tickCount=6),
     )
     color = encodings.strategy_color(known["strategy"])
@@ -91,13 +86,6 @@ def tradeoff_chart(
         shape="circle", filled=False, size=380, strokeWidth=1.5, opacity=0.8
     )
     points = every.mark_point(filled=True, size=150, opacity=1)
-    text = every.transform_filter("isValid(datum.label_dx)").mark_text(
-        fontSize=12,
-        align=alt.expr("datum.label_align"),
-        baseline="middle",
-        dx=alt.expr("datum.label_dx"),
-        dy=alt.expr("datum.label_dy"),
-    )
     dotted = [to_ideal.encode(x=x, x2="ideal_speedup:Q", y=y, color=color)]
     ideals = [
         *(dotted if len(known) <= DOTTED_AT_MOST else []),
@@ -114,7 +102,7 @@ def tradeoff_chart(
         ),
         ring.encode(x=x, y=y),
         points.encode(x=x, y=y, color=color, shape=shape, tooltip=encodings.tooltips(TOOLTIP)),
-        text.encode(x=x, y=y, text="label:N"),
+        names_layer(every, x, y, font_px=12),
         height=HEIGHT_PX,
         width="container",
     )
@@ -142,7 +130,7 @@ def speedup_chart(frame: pd.DataFrame, baseline: str) -> ChartType:
 
 @dataclass(frozen=True)
 class _Plot:
-    """The plot's domains, and with them where a value falls on the smallest plot."""
+    """The plot's domains, and with them where a value falls on a plot of some size."""
 
     px: tuple[int, int]
     x_domain: list[float]
@@ -164,7 +152,7 @@ def _padded(values: pd.DataFrame) -> list[float]:
     return [max(0.0, low - 0.14 * span), high + 0.14 * span]
 
 
-def _with_labels(frame: pd.DataFrame, plot: _Plot, with_ideals: bool) -> pd.DataFrame:
+def _placed(frame: pd.DataFrame, plot: _Plot, with_ideals: bool) -> list[Label | None]:
     rows = frame.to_dict("records")
     spots = [
         Spot(plot.x_px(row["speedup"]), plot.y_px(row["energy"]), row["label"], row["front"])
@@ -187,12 +175,7 @@ def _with_labels(frame: pd.DataFrame, plot: _Plot, with_ideals: bool) -> pd.Data
     for start, end in pairwise(front):
         lines += along(start, end)
     # Ideals are left out where it is crowded; there a name across a line would not be read.
-    placed = place_labels(spots, lines, *plot.px, may_cross=with_ideals)
-    return frame.assign(
-        label_dx=pd.Series([label.dx_px if label else None for label in placed], frame.index),
-        label_dy=pd.Series([label.dy_px if label else None for label in placed], frame.index),
-        label_align=pd.Series([label.align if label else None for label in placed], frame.index),
-    )
+    return place_labels(spots, lines, *plot.px, may_cross=with_ideals)
 
 
 def _stretched(spot: Spot, end_px: float) -> float:
