@@ -48,7 +48,7 @@ def test_the_energy_delay_product_is_in_joule_seconds() -> None:
     ("limits", "chosen", "said"),
     [
         (Limits(), FOUR, "the least energy times time, no limit being set, 3 h, 14.4 kWh, 5.76 kg"),
-        (Limits(deadline_s=6 * 3600), TWO, "the least energy of the 3 that fit, 5 h, 9.9 kWh"),
+        (Limits(deadline_s=6 * 3600), TWO, "the least energy of the 3 that fit, 5 h, 9.90 kWh"),
         (Limits(deadline_s=1e9), SINGLE, "the least energy of the 4 that fit, 9 h, 9 kWh"),
         (Limits(energy_kwh=15), FOUR, "the fastest of the 3 that fit, 3 h"),
         (Limits(energy_kwh=9.5), SINGLE, "the one that fits, 9 h"),
@@ -71,7 +71,7 @@ def test_the_best_under_limits(limits: Limits, chosen: Option, said: str) -> Non
         (
             Limits(3600, 10, 4),
             FOUR,
-            "2 h (200.0%) over the deadline and 4.4 kWh (44.0%) over the energy budget and 1.76 kg",
+            "2 h (200.0%) over the deadline and 4.40 kWh (44.0%) over the energy budget and 1.76 kg",
         ),
     ],
 )
@@ -140,8 +140,8 @@ def test_a_training_of_no_epochs_is_refused() -> None:
 
 def test_small_quantities_have_fitting_units() -> None:
     tiny = Option("single", 1, 0.012, 2e-6, 8e-7)
-    assert "12 ms, 2 mWh, 0.8 mg CO2e for 1 epoch." in best([tiny], 1, Limits()).reason
-    assert "150 min" not in best([Option("single", 1, 9000)], 1, Limits()).reason
+    assert "12 ms, 2 mWh, 800 µg CO2e for 1 epoch." in best([tiny], 1, Limits()).reason
+    assert "2 h 30 min" in best([Option("single", 1, 9000)], 1, Limits()).reason
 
 
 def test_a_measured_point_is_an_option() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from carbon import units
+from carbon import units, wording
 from carbon.analysis.pareto import pareto_front
 from carbon.analysis.same_work import epoch_factors
 from carbon.analysis.scaling_laws import Predicted
@@ -143,12 +143,6 @@ class _Need:
 
 
 _KINDS = {"time": "deadline", "energy": "energy budget", "carbon": "carbon budget"}
-
-_UNITS = {
-    "time": ((units.SECONDS_PER_HOUR, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms")),
-    "energy": ((1.0, "kWh"), (1e-3, "Wh"), (1e-6, "mWh")),
-    "carbon": ((1.0, "kg CO2e"), (1e-3, "g CO2e"), (1e-6, "mg CO2e")),
-}
 
 
 def options_of(points: Sequence[TradeoffPoint]) -> list[Option]:
@@ -320,9 +314,9 @@ def _totals(option: Option, epochs: int) -> str:
 
 
 def _amount(value: float, kind: str) -> str:
-    size, unit = next((u for u in _UNITS[kind] if value >= u[0]), _UNITS[kind][-1])
-    shown = value / size
-    return f"{shown:.0f} {unit}" if shown >= 100 else f"{shown:.3g} {unit}"
+    if kind == "time":
+        return wording.duration(value)
+    return wording.energy(value) if kind == "energy" else f"{wording.mass(value)} CO2e"
 
 
 def _nothing_known(options: Sequence[Option], asked: Sequence[Option]) -> str:
