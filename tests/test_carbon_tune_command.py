@@ -26,6 +26,7 @@ WRONG = [
     (["--name", "a", *SPACE, "--task", "digits", *COMMAND], "give what to train"),
     (["--name", "a", "--space", "x", *COMMAND], "--space x: give it as PARAMETER=DOMAIN"),
     (["--name", "a", "--space", "x=normal:0:1", *COMMAND], "'normal' is no kind of domain"),
+    (["--name", "a", "--task", "digits", "--space", "x=foo:1:2"], "'foo' is no kind of domain"),
     (["--name", "a", "--space", "x=log:0:1", *COMMAND], "has to begin above 0"),
     (["--name", "a", "--space", "x=int:1:2.5", *COMMAND], "have to be whole numbers"),
     (["--name", "a", "--space", "x=float:2:1", *COMMAND], "has to be below"),

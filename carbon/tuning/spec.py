@@ -80,6 +80,7 @@ class TuneSpec(BaseModel):
         for name in self.space:
             if not _PARAMETER.fullmatch(name) or name in OF_TRIAL:
                 raise UsageError(f"--space {name}: this cannot be the name of a parameter")
+        domains = self.domains  # A wrong one is found before the search has begun.
         if bool(self.task) == bool(self.command):
             raise UsageError("give what to train: --task TASK, or a command after `--`")
         if self.grace_epochs > self.max_epochs:
@@ -92,13 +93,13 @@ class TuneSpec(BaseModel):
                 "--strategy ddp, fsdp, deepspeed, horovod, ray-ddp or ray-deepspeed"
             )
         if self.baseline is not None:
-            check_parameters("baseline", self.baseline, self.domains, within=False)
+            check_parameters("baseline", self.baseline, domains, within=False)
         for parameters in self.first:
-            check_parameters("first", parameters, self.domains, within=True)
+            check_parameters("first", parameters, domains, within=True)
         if len(self.first) > self.trials:
             raise UsageError(f"--first: {len(self.first)} configurations, but --trials is less")
         if self.command:
-            _check_placeholders(self.command, self.domains)
+            _check_placeholders(self.command, domains)
         return self
 
 
