@@ -73,6 +73,7 @@ def test_formats_are_those_asked_for(ledger: LiveApi, tmp_path: Path) -> None:
         (["scaling", "--project", "none"], "there is no project 'none'"),
         (["twice"], "2 projects have a study 'twice': a, b; choose one with --project"),
         (["scaling", "--deadline", "-1"], "deadline_s is -3600.0"),
+        (["scaling", "--metric", "acuracy"], "--metric acuracy: .* there are: accuracy"),
     ],
 )
 def test_what_cannot_be_reported_is_said(

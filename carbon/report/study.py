@@ -10,6 +10,7 @@ from carbon.analysis.race import Racer, race
 from carbon.analysis.reaching import Mode
 from carbon.analysis.same_work import epoch_factors
 from carbon.analysis.tradeoff import scaling
+from carbon.errors import UsageError
 from carbon.report.fits import StrategyFit, fits
 from carbon.report.trials import TrialsReport, is_trial, trials_report
 from carbon.schema import RunReport, TradeoffPoint
@@ -86,7 +87,7 @@ def analyse(project: str, name: str, runs: Sequence[RunReport], asked: Asked) ->
     points = scaling(project, name, comparison.runs).points
     found = fits(points)
     epochs = asked.epochs or _commonest_epochs(comparison.runs)
-    metric = asked.metric or metric_of(comparison.runs)
+    metric = _metric(asked.metric, comparison.runs)
     beyond = [(fit.strategy, e.predicted) for fit in found for e in fit.told]
     is_of_one_size = len(set(epoch_factors(points))) == 1
     return Study(
@@ -108,15 +109,28 @@ def analyse(project: str, name: str, runs: Sequence[RunReport], asked: Asked) ->
 
 def metric_of(runs: Sequence[RunReport]) -> str | None:
     """Return the metric to draw: an accuracy, else a loss, the validation's first; else any."""
-    names = {name for run in runs for name in run.metrics}
-    names |= {name for run in runs for epoch in run.epochs for name in epoch.metrics}
 
     def rank(name: str) -> tuple[bool, bool, bool, str]:
         lower = name.lower()
         is_held_out = any(part in lower for part in ("val", "test"))
         return "acc" not in lower, "loss" not in lower, not is_held_out, name
 
-    return min(names, key=rank, default=None)
+    return min(_metrics(runs), key=rank, default=None)
+
+
+def _metric(asked: str | None, runs: Sequence[RunReport]) -> str | None:
+    names = sorted(_metrics(runs))
+    if asked is not None and runs and asked not in names:
+        raise UsageError(
+            f"--metric {asked}: no run that is compared has logged it; there are: "
+            f"{', '.join(names) or 'none'}"
+        )
+    return asked or metric_of(runs)
+
+
+def _metrics(runs: Sequence[RunReport]) -> set[str]:
+    names = {name for run in runs for name in run.metrics}
+    return names | {name for run in runs for epoch in run.epochs for name in epoch.metrics}
 
 
 def mode_of(metric: str) -> Mode:
