@@ -65,6 +65,20 @@ def test_formats_are_those_asked_for(ledger: LiveApi, tmp_path: Path) -> None:
     assert report(ledger, "search", "-o", str(tmp_path), "--formats", "gif").exit_code == 2
 
 
+def test_nothing_of_an_earlier_report_stays_beside_a_new_one(
+    ledger: LiveApi, tmp_path: Path
+) -> None:
+    def files() -> set[str]:
+        return {path.name for path in tmp_path.rglob("*") if path.is_file()}
+
+    assert report(ledger, "scaling", "-o", str(tmp_path), "--formats", "svg").exit_code == 0
+    assert {"speedup.svg", "race.csv"} <= files()
+    (tmp_path / "charts" / "my-own.svg").touch()
+    assert report(ledger, "search", "-o", str(tmp_path), "--formats", "png").exit_code == 0
+    assert files() & {"speedup.svg", "race.csv", "learning-curves.svg"} == set()
+    assert {"my-own.svg", "learning-curves.png", "trials.csv"} <= files()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

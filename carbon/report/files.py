@@ -1,5 +1,6 @@
 """Writing a report: the page, every chart as pictures, every table as CSV."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +17,8 @@ _PNG_SCALE = 2.0
 def write_report(content: Content, directory: Path, formats: Sequence[str]) -> Iterator[Path]:
     """Write a report into a directory and yield each file once it is there.
 
-    `report.html`, `charts/NAME.FORMAT` and `tables/NAME.csv`; files of these names are replaced.
+    `report.html`, `charts/NAME.FORMAT` and `tables/NAME.csv`; files of these names are
+    replaced, and what else an earlier report wrote there is removed: it would pass for this one's.
 
     Raises:
         UsageError: they cannot be written.
@@ -24,6 +26,7 @@ def write_report(content: Content, directory: Path, formats: Sequence[str]) -> I
     try:
         directory.mkdir(parents=True, exist_ok=True)
         page = directory / PAGE
+        _remove_earlier(page)
         page.write_text(html_page(content), encoding="utf-8")
         yield page
         (directory / "tables").mkdir(exist_ok=True)
@@ -41,6 +44,19 @@ def write_report(content: Content, directory: Path, formats: Sequence[str]) -> I
                 yield path
     except OSError as error:
         raise UsageError(f"{directory} cannot be written: {error.strerror}") from error
+
+
+def _remove_earlier(page: Path) -> None:
+    """Remove the charts and tables of the report that is there, as its page names them."""
+    if not page.exists():
+        return
+    earlier = page.read_text(encoding="utf-8", errors="replace")
+    charts = re.findall(r'<figure id="([\w-]+)">', earlier)
+    tables = re.findall(r'<details id="table-([\w-]+)"', earlier)
+    patterns = [f"charts/{name}.*" for name in charts] + [f"tables/{name}.csv" for name in tables]
+    for pattern in patterns:
+        for path in page.parent.glob(pattern):
+            path.unlink()
 
 
 def _svg(figure: Figure) -> str:
