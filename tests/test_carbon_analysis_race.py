@@ -41,6 +41,8 @@ def test_epochs_beyond_the_measured_are_extrapolated_without_the_warm_up() -> No
     (alone,) = race([run([30.0])], epochs=2)
     assert alone.epoch_ends_s == [30.0, 60.0]
     assert [phase.name for phase in alone.phases] == ["warm-up", "extrapolated"]
+    (whole,) = race([run([30.0])], epochs=1)
+    assert whole.phases == [Phase("steady", 0, 30)], "an only epoch is no warm-up"
 
 
 def test_a_longer_run_races_the_epochs_of_the_race() -> None:

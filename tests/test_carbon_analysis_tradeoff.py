@@ -100,14 +100,34 @@ def test_no_runs_no_points() -> None:
         run(status="interrupted"),
         run(study=None),
         make_report(study="scaling", strategy=None),
-        run([]),
         run([0.0, 0.0]),
     ],
-    ids=["failed", "running", "interrupted", "no study", "no strategy", "no epochs", "no time"],
+    ids=["failed", "running", "interrupted", "no study", "no strategy", "no time"],
 )
 def test_runs_that_say_nothing_of_a_configuration_are_left_out(left_out: RunReport) -> None:
     assert tradeoff("p", [left_out]).points == []
     assert only(left_out, run(7.0)).runs == 1
+
+
+def test_runs_without_epochs_are_compared_as_wholes() -> None:
+    """A command that is measured from outside knows no epochs, and its study compares all the same.
+
+    As the emulator benchmark does: wall time against the number of workers.
+    """
+
+    def whole(workers: int, duration_s: float) -> RunReport:
+        return make_report(
+            study="scaling",
+            strategy="other",
+            world_size=workers,
+            epochs=[],
+            duration_s=duration_s,
+        )
+
+    one, two = tradeoff("p", [whole(1, 80.0), whole(2, 50.0)]).points
+    assert (one.epoch_s, two.epoch_s, two.speedup, two.efficiency) == (80.0, 50.0, 1.6, 0.8)
+    assert two.energy_per_epoch_kwh == whole(2, 50.0).energy_kwh
+    assert only(whole(1, 80.0), run(7.0)).epoch_s == 7.0, "a whole run is no epoch of another's"
 
 
 @pytest.mark.parametrize(

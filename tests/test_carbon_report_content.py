@@ -37,6 +37,24 @@ def text(found: Content, width: int = 160) -> str:
     return console.export_text()
 
 
+def test_a_study_of_a_command_without_epochs_has_its_report() -> None:
+    runs = [
+        make_report(
+            project="studies",
+            study="scaling",
+            strategy="other",
+            world_size=workers,
+            epochs=[],
+            duration_s=60.0 / workers + 3,
+        )
+        for workers in (1, 2, 4)
+    ]
+    found = content(runs)
+    assert [row["epoch_s"] for row in lines(found, "configurations")] == ["63.0", "33.0", "18.0"]
+    assert {"speedup", "epoch-time", "efficiency"} <= {figure.name for figure in found.figures}
+    assert any("each counts as one, from its start to its end" in n for n in found.notices)
+
+
 @pytest.fixture(scope="module")
 def virgo() -> Content:
     return content(studies.virgo())
@@ -143,7 +161,7 @@ def test_one_configuration_is_not_much_of_a_comparison() -> None:
     html_page(found)
 
 
-@pytest.mark.parametrize("fields", [{"status": "running"}, {"epochs": []}, {"strategy": None}])
+@pytest.mark.parametrize("fields", [{"status": "running"}, {"strategy": None}])
 def test_nothing_to_compare_is_said(fields: dict[str, Any]) -> None:
     found = content([make_report(study="scaling", **fields)])
     assert any("nothing to compare" in notice for notice in found.notices)

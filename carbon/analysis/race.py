@@ -64,7 +64,8 @@ class Racer:
     def phases(self) -> list[Phase]:
         """What the time is made of, without gaps; phases of no epochs are left out."""
         ends_s = [0.0, *self.epoch_ends_s]
-        warm = min(self.measured_epochs, 1)
+        # An only epoch is all there is, and not left out of any mean.
+        warm = min(self.measured_epochs, 1) if len(self.epoch_ends_s) > 1 else 0
         marks: list[tuple[PhaseName, int, int]] = [
             ("warm-up", 0, warm),
             ("steady", warm, self.measured_epochs),

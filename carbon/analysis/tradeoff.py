@@ -13,6 +13,7 @@ from itertools import groupby
 from carbon.analysis.comparability import differences
 from carbon.analysis.pareto import pareto_front
 from carbon.analysis.run_means import MEASURES, RunMeans, known, mean_of_known, run_means
+from carbon.analysis.whole_runs import with_epochs
 from carbon.schema import RunReport, Scaling, Tradeoff, TradeoffPoint
 
 
@@ -51,10 +52,11 @@ def joined(project: str, studies: Iterable[Scaling]) -> Tradeoff:
 def scaling(project: str, study: str, runs: Iterable[RunReport]) -> Scaling:
     """Compare the configurations of one study among a project's runs.
 
-    Counted are completed runs with a strategy and at least one epoch that took time. Of an
-    epoch that was repeated after a restart the last attempt counts; the first epoch of each attempt
-    warms up and is left out where others remain. The baseline is the fastest configuration at the
-    study's smallest number of workers. `epochs` of a point is how many the means are taken over.
+    Counted are completed runs with a strategy and at least one epoch that took time; where none has
+    epochs, every run as one epoch (see `whole_runs`). Of an epoch that was repeated after a restart
+    the last attempt counts; the first epoch of each attempt warms up and is left out where others
+    remain. The baseline is the fastest configuration at the study's smallest number of workers.
+    `epochs` of a point is how many the means are taken over.
 
     A mean of energies or emissions is over the runs (and in a run over the epochs) that have them,
     `runs_with_energy` of `runs`; it is None where none has. Only points with an energy can be on
@@ -65,12 +67,12 @@ def scaling(project: str, study: str, runs: Iterable[RunReport]) -> Scaling:
     scaling, what is compared is the time and the energy of a sample: then a speedup is the scaled
     one of J. L. Gustafson, "Reevaluating Amdahl's Law", CACM 31(5), 1988.
     """
-    counted = [
-        means
+    completed = [
+        report
         for report in runs
         if (report.study, report.status) == (study, "completed") and report.strategy is not None
-        if (means := run_means(report)) is not None
     ]
+    counted = [m for each in with_epochs(completed) if (m := run_means(each)) is not None]
     return Scaling(
         project=project,
         study=study,

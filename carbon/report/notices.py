@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from carbon import wording
+from carbon.analysis.whole_runs import are_whole
 from carbon.report.study import Study
 from carbon.report.trials import is_trial
 
@@ -35,8 +36,7 @@ def notices(study: Study) -> list[str]:
     if not study.points:
         if study.trials is None:
             found.append(
-                "There is nothing to compare: a comparison takes completed runs with a strategy "
-                "and epochs."
+                "There is nothing to compare: a comparison takes completed runs with a strategy."
             )
         return found
     return found + _missing(study)
@@ -45,6 +45,9 @@ def notices(study: Study) -> list[str]:
 def _missing(study: Study) -> list[str]:
     points = study.points
     found = []
+    compared = {run.run_id for run in study.comparison.runs}
+    if are_whole([run for run in study.runs if run.run_id in compared]):
+        found.append("These runs have no epochs: each counts as one, from its start to its end.")
     if len(points) == 1:
         found.append(
             "There is one configuration alone: run the study with other strategies or workers to "

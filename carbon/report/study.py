@@ -10,6 +10,7 @@ from carbon.analysis.race import Racer, race
 from carbon.analysis.reaching import Mode
 from carbon.analysis.same_work import epoch_factors
 from carbon.analysis.tradeoff import scaling
+from carbon.analysis.whole_runs import with_epochs
 from carbon.errors import UsageError
 from carbon.report.fits import StrategyFit, fits
 from carbon.report.trials import TrialsReport, is_trial, trials_report
@@ -83,7 +84,7 @@ def analyse(project: str, name: str, runs: Sequence[RunReport], asked: Asked) ->
         for run in runs
         if run.status == "completed" and run.strategy is not None and not is_trial(run)
     ]
-    comparison = compare(completed, across=asked.across)
+    comparison = compare(with_epochs(completed), across=asked.across)
     points = scaling(project, name, comparison.runs).points
     found = fits(points)
     epochs = asked.epochs or _commonest_epochs(comparison.runs)
