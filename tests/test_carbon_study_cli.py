@@ -11,6 +11,7 @@ import pytest
 from carbon import cli
 from carbon.errors import CarbonError
 from carbon.study import runner
+from carbon.study.strategies import STARTS, Start
 from tests.fixtures.studies import make_study
 
 NAMED = ["--name", "s", "--strategies", "ddp", "--workers", "1,2"]
@@ -79,7 +80,7 @@ def test_a_wrong_call_is_told_in_a_line_and_leaves_nothing_behind(
 def test_a_strategy_that_is_not_installed_is_told_before_anything_runs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(runner._NEEDS, "fsdp", ("no_such_module",))
+    monkeypatch.setitem(STARTS, "fsdp", Start("torchrun", ("no_such_module",)))
     assert called(monkeypatch, *DIGITS, "--strategies", "ddp,fsdp") == 1
     said = capsys.readouterr().err
     assert said == "carbon: strategy 'fsdp' needs no_such_module, which is not installed\n"

@@ -9,12 +9,13 @@ import carbon
 from carbon import settings
 from carbon.errors import CarbonError, UsageError
 from carbon.schema import RunReport
+from carbon.study.strategies import started_by
 from carbon.units import GRAMS_PER_KG
 from trainers import checkpoints, ray_launch
 from trainers.checkpoints import Checkpoint
 from trainers.loop import Plan, fit
 from trainers.options import parse
-from trainers.strategies import STRATEGIES, make_strategy
+from trainers.strategies import make_strategy
 from trainers.strategies.base import FullState, Options, Strategy
 from trainers.tasks import make_task
 from trainers.tasks.base import Task
@@ -65,8 +66,7 @@ def _workers_by_ray(options: argparse.Namespace) -> int | None:
     Raises:
         UsageError: their number was given, and Ray does not start those of this strategy.
     """
-    kind = STRATEGIES.get(options.strategy)
-    if kind is not None and kind.by_ray:
+    if options.strategy in started_by("ray"):
         return options.workers or 1
     if options.workers is not None:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""The command line of each run of a study: the one place that knows how a strategy is started."""
+"""The command line of each run of a study, by the launcher of its strategy."""
 
 import sys
 from collections.abc import Sequence
@@ -6,15 +6,15 @@ from pathlib import Path
 
 from carbon.study.plan import PlannedRun
 from carbon.study.spec import StudySpec
+from carbon.study.strategies import launcher_of
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run")
-UNDER_TORCHRUN = frozenset({"ddp", "fsdp", "deepspeed"})
 
 
 def trainer(strategy: str, workers: int, arguments: Sequence[str]) -> list[str]:
     """Return the words of one worker, or of what starts them all, without the interpreter."""
     words = ["-m", "trainers.train", "--strategy", strategy, *arguments]
-    return [*words, "--workers", str(workers)] if strategy.startswith("ray-") else words
+    return [*words, "--workers", str(workers)] if launcher_of(strategy) == "ray" else words
 
 
 def training(strategy: str, workers: int, arguments: Sequence[str]) -> list[str]:
@@ -26,9 +26,10 @@ def training(strategy: str, workers: int, arguments: Sequence[str]) -> list[str]
         arguments: the other options of `python -m trainers.train`.
     """
     words = trainer(strategy, workers, arguments)
-    if strategy in UNDER_TORCHRUN:
+    launcher = launcher_of(strategy)
+    if launcher == "torchrun":
         return [*TORCHRUN, "--standalone", f"--nproc-per-node={workers}", *words]
-    if strategy == "horovod":
+    if launcher == "horovodrun":
         return [horovodrun(), "-np", str(workers), sys.executable, *words]
     return [sys.executable, *words]
 

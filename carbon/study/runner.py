@@ -1,6 +1,5 @@
 """`carbon study run`: every run of a study that has not been made yet, and what they came to."""
 
-import importlib.util
 import os
 import signal
 from collections.abc import Iterator, Sequence
@@ -21,17 +20,11 @@ from carbon.study.plan import configurations, left_out, plan
 from carbon.study.progress import Progress
 from carbon.study.results import reports_of, table
 from carbon.study.spec import StudySpec, extended
+from carbon.study.strategies import require_installed
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130
 RAY_ADDRESS = "RAY_ADDRESS"
-
-_NEEDS = {
-    "deepspeed": ("deepspeed",),
-    "horovod": ("horovod",),
-    "ray-ddp": ("ray",),
-    "ray-deepspeed": ("ray", "deepspeed"),
-}
 
 
 @dataclass(frozen=True)
@@ -126,9 +119,7 @@ def check(spec: StudySpec) -> None:
         return  # What a job finds on its node is not known here.
     require("trainers", "trainers", "torch")
     for strategy in spec.strategies:
-        for module in _NEEDS.get(strategy, ()):
-            if importlib.util.find_spec(module) is None:
-                raise CarbonError(f"strategy {strategy!r} needs {module}, which is not installed")
+        require_installed(strategy)
 
 
 def show(spec: StudySpec, history: History, settings: Settings, console: Console) -> None:

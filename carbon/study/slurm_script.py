@@ -9,6 +9,7 @@ from carbon import run_id
 from carbon.study import commands
 from carbon.study.plan import PlannedRun
 from carbon.study.spec import StudySpec
+from carbon.study.strategies import launcher_of
 
 _HOSTS = 'scontrol show hostnames "$SLURM_JOB_NODELIST"'
 # A port that two jobs on one node do not share, below those that the system hands out.
@@ -78,12 +79,12 @@ def _command(spec: StudySpec, run: PlannedRun) -> str:
         return shlex.join(commands.tracked(spec, run))
     nodes = spec.slurm.nodes(workers)
     worker = shlex.join(commands.trainer(strategy, workers, commands.arguments(spec, run)))
-    if nodes > 1 and strategy in commands.UNDER_TORCHRUN:
+    if nodes > 1 and launcher_of(strategy) == "torchrun":
         on_a_node = [f"--nnodes={nodes}", f"--nproc-per-node={workers // nodes}"]
         rendezvous = f'--rdzv-backend=c10d --rdzv-id="$SLURM_JOB_ID" --rdzv-endpoint={_RENDEZVOUS}'
         torchrun = shlex.join([*commands.TORCHRUN, *on_a_node])
         return f"srun --kill-on-bad-exit=1 {torchrun} {rendezvous} {worker}"
-    if nodes > 1 and strategy == "horovod":
+    if nodes > 1 and launcher_of(strategy) == "horovodrun":
         hosts = f"$({_HOSTS} | sed 's/$/:{workers // nodes}/' | paste -sd, -)"
         start = shlex.join([commands.horovodrun(), "-np", str(workers)])
         return f'{start} -H "{hosts}" {shlex.quote(sys.executable)} {worker}'

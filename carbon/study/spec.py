@@ -18,6 +18,7 @@ from carbon.errors import UsageError
 from carbon.processes import require
 from carbon.schema import Name, Strategy
 from carbon.schema.fields import MAX_WORLD_SIZE
+from carbon.study.strategies import started_by
 
 Workers = Annotated[int, Field(ge=1, le=MAX_WORLD_SIZE)]
 Line = Annotated[str, StringConstraints(pattern=r"^[^\r\n\x00]+$")]
@@ -149,11 +150,12 @@ class StudySpec(_Section):
                 raise ValueError(f"{field}: is for a task; a command has its own")
 
     def _check_ray(self) -> None:
+        by_ray = started_by("ray")
         for strategy in self.strategies:
-            if not strategy.startswith("ray-"):
+            if strategy not in by_ray:
                 raise ValueError(
-                    f"strategies: {strategy!r} does not run on a Ray cluster, ray-ddp and "
-                    "ray-deepspeed do; leave it out, or choose another launcher"
+                    f"strategies: {strategy!r} does not run on a Ray cluster, "
+                    f"{' and '.join(by_ray)} do; leave it out, or choose another launcher"
                 )
 
     def _check_nodes(self) -> None:
@@ -164,7 +166,7 @@ class StudySpec(_Section):
                     f"workers: {workers} cannot be divided evenly among {nodes} nodes; "
                     "slurm.workers_per_node says how many a node has"
                 )
-            if nodes > 1 and self.task and any(s.startswith("ray-") for s in self.strategies):
+            if nodes > 1 and self.task and set(started_by("ray")) & set(self.strategies):
                 raise ValueError(
                     f"strategies: Ray on {nodes} nodes needs a cluster of its own; start one, set "
                     "RAY_ADDRESS and use --launcher ray"

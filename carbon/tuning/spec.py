@@ -12,6 +12,7 @@ from carbon.errors import UsageError, first_wrong
 from carbon.schema import Strategy
 from carbon.schema.fields import Name
 from carbon.study.spec import read_document as read_yaml
+from carbon.study.strategies import STARTS, shared
 from carbon.tuning.space import (
     Domain,
     Value,
@@ -87,10 +88,12 @@ class TuneSpec(BaseModel):
             raise UsageError(
                 f"--grace-epochs {self.grace_epochs}: more than the --max-epochs {self.max_epochs}"
             )
+        if self.task and self.strategy not in STARTS:
+            raise UsageError(f"--strategy {self.strategy}: is for a command, not for a task")
         if self.workers_per_trial > 1 and self.strategy == "single" and self.task:
             raise UsageError(
                 f"--workers-per-trial {self.workers_per_trial}: `single` has one worker; give "
-                "--strategy ddp, fsdp, deepspeed, horovod, ray-ddp or ray-deepspeed"
+                f"--strategy as one of {', '.join(shared())}"
             )
         if self.baseline is not None:
             check_parameters("baseline", self.baseline, domains, within=False)

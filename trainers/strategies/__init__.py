@@ -6,51 +6,33 @@ from typing import NamedTuple
 
 from carbon import topology
 from carbon.errors import UsageError
+from carbon.study.strategies import STARTS, missing
 from trainers.strategies.base import Options, Strategy
 
 
 class Kind(NamedTuple):
     """Where a strategy is; its module, and the library it needs, are loaded when it is chosen.
 
+    Who starts its workers and what it needs stands in `carbon.study.strategies`.
+
     Attributes:
         module, class_name: its class.
-        vendor: the library that not every installation has, empty for none.
-        install: how to get that library.
         has_zero_stages: whether it shards as DeepSpeed's ZeRO does.
-        by_ray: whether Ray Train starts its workers.
     """
 
     module: str
     class_name: str
-    vendor: str = ""
-    install: str = ""
     has_zero_stages: bool = False
-    by_ray: bool = False
 
 
 STRATEGIES = {
     "single": Kind("trainers.strategies.single", "Single"),
     "ddp": Kind("trainers.strategies.ddp", "DataParallel"),
     "fsdp": Kind("trainers.strategies.fsdp", "FullyShardedDataParallel"),
-    "deepspeed": Kind(
-        "trainers.strategies.deepspeed",
-        "ZeRO",
-        vendor="deepspeed",
-        install="pip install 'carbon-ledger[deepspeed]'",
-        has_zero_stages=True,
-    ),
-    "horovod": Kind(
-        "trainers.strategies.horovod", "Horovod", vendor="horovod", install="run: make horovod"
-    ),
-    "ray-ddp": Kind("trainers.strategies.ray", "RayDataParallel", by_ray=True),
-    "ray-deepspeed": Kind(
-        "trainers.strategies.ray_deepspeed",
-        "RayZeRO",
-        vendor="deepspeed",
-        install="pip install 'carbon-ledger[deepspeed]'",
-        has_zero_stages=True,
-        by_ray=True,
-    ),
+    "deepspeed": Kind("trainers.strategies.deepspeed", "ZeRO", has_zero_stages=True),
+    "horovod": Kind("trainers.strategies.horovod", "Horovod"),
+    "ray-ddp": Kind("trainers.strategies.ray", "RayDataParallel"),
+    "ray-deepspeed": Kind("trainers.strategies.ray_deepspeed", "RayZeRO", has_zero_stages=True),
 }
 
 
@@ -72,10 +54,9 @@ def make_strategy(
     try:
         module = importlib.import_module(kind.module)
     except ModuleNotFoundError as error:
-        if not kind.vendor or (error.name or "").partition(".")[0] != kind.vendor:
+        library = (error.name or "").partition(".")[0]
+        if library not in STARTS[name].needs:
             raise
-        raise UsageError(
-            f"strategy {name!r} needs {kind.vendor}, which is not installed; {kind.install}"
-        ) from error
+        raise UsageError(missing(name, library)) from error
     found: type[Strategy] = getattr(module, kind.class_name)
     return found(topology.detect(environ), options)
