@@ -4,12 +4,15 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from carbon.behind_dashes import behind_dashes
 from carbon.errors import UsageError
+
+if TYPE_CHECKING:
+    from carbon.tuning.search import Search
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
@@ -83,6 +86,9 @@ def tune(
     folder: Annotated[
         Path | None, typer.Option(help="Where it is kept.", show_default="studies/NAME")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be started.")
+    ] = False,
 ) -> None:
     """Search hyperparameters by random search with ASHA; every trial is a tracked run.
 
@@ -112,7 +118,7 @@ def tune(
     flags = {key: value for key, value in given.items() if value is not None}
     try:
         flags |= _parsed(space, baseline, first)
-        _run(file, {**flags, **_command(behind_dashes(context))}, folder)
+        _run(file, {**flags, **_command(behind_dashes(context))}, folder, is_dry=dry_run)
     except UsageError as error:
         typer.echo(f"carbon study: {error}", err=True)
         raise typer.Exit(2) from error
@@ -141,7 +147,7 @@ def _parsed(
     return found
 
 
-def _run(file: Path | None, flags: dict[str, Any], folder: Path | None) -> None:
+def _run(file: Path | None, flags: dict[str, Any], folder: Path | None, *, is_dry: bool) -> None:
     from rich.console import Console
 
     from carbon import settings
@@ -156,6 +162,9 @@ def _run(file: Path | None, flags: dict[str, Any], folder: Path | None) -> None:
     journal = Journal(directory)
     spec = spec_from(resumed(journal, given))
     check_unchanged(journal, spec)
+    if is_dry:
+        _show_dry(Search(spec, directory, settings.load(), lambda trials: None, Path.cwd()))
+        return
     console = Console(highlight=False, soft_wrap=True)
     if spec.backend == "ray" and any(trial.status != "running" for trial in journal.trials()):
         console.print(
@@ -177,6 +186,13 @@ def _run(file: Path | None, flags: dict[str, Any], folder: Path | None) -> None:
         console.print(line, markup=False)
     if found.best is None:
         raise typer.Exit(1)
+
+
+def _show_dry(search: "Search") -> None:
+    from carbon.tuning.dry_run import dry_run
+
+    for line in dry_run(search):
+        typer.echo(line)
 
 
 def folder_of(name: object) -> Path:

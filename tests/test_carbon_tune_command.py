@@ -1,6 +1,7 @@
 """`carbon study tune` called wrongly, from files, and its commands."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -59,6 +60,32 @@ def test_a_wrong_call_is_one_line_that_names_it(
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_tells_each_trial_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ["--name", "a", *SPACE, "--trials", "3", "--first", "x=0.01", "--baseline", "x=0.001"]
+
+    def told(*more: str) -> list[str]:
+        call = ["study", "tune", *asked, "--dry-run", *more, "--", "train", "{x}", "{trial}"]
+        done = CliRunner().invoke(app, call)
+        assert done.exit_code == 0, done.output
+        assert not list(tmp_path.iterdir())
+        return done.stdout.splitlines()
+
+    first, *lines = told("--final")
+    assert "1 at a time" in first
+    assert lines[-1] == "# and the best of them once more"
+    assert lines[0] == "# the baseline: x=0.001"
+    assert lines[2] == "# trial 0 of 3: x=0.01"
+    commands = [shlex.split(line) for line in lines[1:-1:2]]
+    assert [command[-1] for command in commands] == ["baseline", "0", "1", "2"]
+    drawn = [float(command[-2]) for command in commands]
+    assert drawn[:2] == [0.001, 0.01]
+    assert all(1e-4 <= x <= 1e-1 for x in drawn)
+    assert lines[:-1] == told()[1:], "the same trials on every call, as the search has them"
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,14 @@ so far does while fewer than `reduction` have reached a rung.
 
 import time
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from carbon.tuning.journal import Trial
 from carbon.tuning.running import RunningTrial
 from carbon.tuning.search import Search, interrupt
-from carbon.tuning.space import Domain
+from carbon.tuning.space import Domain, Parameters
 from carbon.tuning.spec import TuneSpec
 
 if TYPE_CHECKING:
@@ -51,6 +52,12 @@ def search(search: Search) -> None:
     except BaseException:
         interrupt([one.trial for one in running])
         raise
+
+
+def drawn(spec: TuneSpec, numbers: Sequence[int]) -> dict[int, Parameters]:
+    """Return the parameters of trials by their numbers, as `search` draws them."""
+    study = _study(spec)
+    return {number: _ask(spec, study, number).params for number in numbers}
 
 
 def _study(spec: TuneSpec) -> "optuna.Study":

@@ -13,6 +13,7 @@ import signal
 import time
 import zlib
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +26,7 @@ from carbon import local_ray
 from carbon.tuning.journal import Trial
 from carbon.tuning.running import GRACE_S, POLL_S
 from carbon.tuning.search import Search, clear_up
-from carbon.tuning.space import Domain
+from carbon.tuning.space import Domain, Parameters
 from carbon.tuning.spec import TuneSpec
 
 METRIC, EPOCH, TRIAL = "metric", "epoch", "trial"
@@ -71,7 +72,8 @@ def _tuner(search: Search) -> tune.Tuner:
     spec = search.spec
     domains = {name: _domain(domain) for name, domain in spec.domains.items()}
     configurations = [
-        {**_parameters(spec, domains, number), TRIAL: str(number)} for number in search.pending()
+        {**parameters, TRIAL: str(number)}
+        for number, parameters in drawn(spec, search.pending()).items()
     ]
     trainable = tune.with_parameters(_Trainable, search=replace(search, show=_show_nothing))
     return tune.Tuner(
@@ -100,6 +102,12 @@ def _tuner(search: Search) -> tune.Tuner:
             callbacks=[_Watcher(search)],
         ),
     )
+
+
+def drawn(spec: TuneSpec, numbers: Sequence[int]) -> dict[int, Parameters]:
+    """Return the parameters of trials by their numbers, as `search` draws them."""
+    domains = {name: _domain(domain) for name, domain in spec.domains.items()}
+    return {number: _parameters(spec, domains, number) for number in numbers}
 
 
 def _domain(domain: Domain) -> Any:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from carbon import local_ray, topology
 from carbon.errors import CarbonError, UsageError
@@ -107,11 +108,7 @@ def run_search(search: Search) -> list[Trial]:
         KeyboardInterrupt: it was ended; its trials are then ended too.
     """
     spec = search.spec
-    if spec.backend == "ray":
-        local_ray.settle()
-        require("ray", "ray.tune")
-    else:
-        require("tune", "optuna")
+    backend = backend_of(spec)
     with _alone(search.directory):
         if search.journal.spec() is None:
             search.journal.begun(spec.model_dump(mode="json"))
@@ -119,19 +116,30 @@ def run_search(search: Search) -> list[Trial]:
         if spec.baseline is not None and BASELINE not in search.finished():
             _run_one(search, BASELINE, spec.baseline)
         if search.pending():
-            if spec.backend == "ray":
-                from carbon.tuning import ray_search
-
-                ray_search.search(search)
-            else:
-                from carbon.tuning import optuna_search
-
-                optuna_search.search(search)
+            backend.search(search)
         best = figures(search.journal.trials(), spec.mode).best
         if spec.final and best is not None and FINAL not in search.finished():
             _run_one(search, FINAL, best.parameters)
         search.update()
         return search.journal.trials()
+
+
+def backend_of(spec: TuneSpec) -> ModuleType:
+    """Return the module that draws the trials' parameters, `drawn`, and runs them, `search`.
+
+    Raises:
+        CarbonError: its library is missing.
+    """
+    if spec.backend == "ray":
+        local_ray.settle()
+        require("ray", "ray.tune")
+        from carbon.tuning import ray_search
+
+        return ray_search
+    require("tune", "optuna")
+    from carbon.tuning import optuna_search
+
+    return optuna_search
 
 
 def _run_one(search: Search, name: str, parameters: Mapping[str, Value]) -> None:
