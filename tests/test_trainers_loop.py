@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainers.loop import Plan, fit, global_batches
+from trainers.loop import Plan, fit, global_batches, warming_up
 from trainers.strategies import make_strategy
 from trainers.tasks.base import Examples
 from trainers.tasks.digits import Digits
@@ -89,3 +89,18 @@ def test_every_epoch_has_an_order_of_its_own_and_keeps_it() -> None:
     orders = [next(iter(global_batches(100, plan, epoch))).tolist() for epoch in range(3)]
     assert orders[0] != orders[1] != orders[2] != orders[0]
     assert next(iter(global_batches(100, plan, epoch=1))).tolist() == orders[1]
+
+
+def test_the_learning_rate_rises_over_the_first_steps_of_a_training_alone() -> None:
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=0.4)
+    plan = Plan(epochs=2, global_batch_size=1, learning_rate=0.4, seed=0)
+
+    def rates(done: int) -> list[float]:
+        batches = [torch.arange(1)] * 3
+        steps = warming_up(batches, [optimizer], plan, 4, done)
+        return [optimizer.param_groups[0]["lr"] for _ in steps]
+
+    assert rates(done=0) == pytest.approx([0.1, 0.2, 0.3])
+    assert rates(done=3) == pytest.approx([0.4, 0.4, 0.4])
+    optimizer.param_groups[0]["lr"] = 0.4
+    assert rates(done=30) == [0.4, 0.4, 0.4], "a training that goes on does not warm up again"

@@ -1,13 +1,14 @@
 """The training loop: the same for every task, every strategy and any number of workers."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
+from itertools import islice
 from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from trainers.checkpoints import Checkpoint
 from trainers.profiling import StepProfiler
@@ -83,7 +84,12 @@ def fit(
     """
     torch.manual_seed(plan.seed)  # every worker draws the same weights
     training, test = (examples.to(strategy.device) for examples in task.data(plan.n_times))
-    adam = partial(torch.optim.Adam, lr=plan.learning_rate)
+    made: list[Optimizer] = []
+
+    def adam(weights: Iterable[nn.Parameter]) -> Optimizer:
+        made.append(torch.optim.Adam(weights, lr=plan.learning_rate))
+        return made[-1]
+
     model = strategy.prepare(task.model().to(strategy.device), adam)
     first = 0
     if resume is not None:
@@ -95,11 +101,12 @@ def fit(
         batches = list(global_batches(len(training), plan, epoch))
         n_profiled = min(profile_steps, len(batches)) if epoch == first else 0
         n_alone = len(batches) - n_profiled
-        train(task, model, training, strategy, batches[:n_alone])
+        steps = warming_up(batches, made, plan, task.warm_up_steps, epoch * len(batches))
+        train(task, model, training, strategy, islice(steps, n_alone))
         if n_profiled:
             profiler = StepProfiler(strategy.device)
             with profiler.steps():
-                train(task, model, training, strategy, batches[n_alone:])
+                train(task, model, training, strategy, steps)
             run.profile(steps=n_profiled, **asdict(profiler.times))
 
         metrics = evaluate(task, model, test, strategy, plan.global_batch_size)
@@ -122,6 +129,24 @@ def train(
         losses = task.loss(model(shard.inputs), shard.targets)  # (B / W,)
         strategy.backward(losses.sum() / len(batch))
         strategy.step()
+
+
+def warming_up(
+    batches: Iterable[Tensor], optimizers: Sequence[Optimizer], plan: Plan, n_steps: int, done: int
+) -> Iterator[Tensor]:
+    """Yield the batches; over the first `n_steps` of a training the learning rate rises evenly.
+
+    P. Goyal et al., "Accurate, Large Minibatch SGD", 2017, https://arxiv.org/abs/1706.02677, 2.2.
+    What wraps an optimizer, as DeepSpeed and Horovod do, shares its groups.
+
+    Args:
+        done: how many steps were taken before these batches.
+    """
+    for step, batch in enumerate(batches, done + 1):
+        if step <= n_steps:
+            for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+                group["lr"] = plan.learning_rate * step / n_steps
+        yield batch
 
 
 def global_batches(n_examples: int, plan: Plan, epoch: int) -> Iterator[Tensor]:

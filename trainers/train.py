@@ -134,7 +134,8 @@ def train(options: argparse.Namespace, task: Task, strategy: Strategy, plan: Pla
 
 def configuration(task: Task, plan: Plan) -> Config:
     """Return what the run's report says of it; runs that differ in it are not compared."""
-    return {
+    warm_up = {"warm_up_steps": task.warm_up_steps} if task.warm_up_steps else {}
+    return warm_up | {
         "task": task.name,
         "model": task.model_name,
         "size": task.size,

@@ -65,6 +65,7 @@ class Task(Protocol):
         metric: the one of `metrics` to judge a model by.
         higher_is_better: whether a model is the better the higher `metric` is.
         learning_rate, batch_size: what suits it, for Adam and all workers together.
+        warm_up_steps: over how many first steps the learning rate rises to its value.
         n_training_examples: how many there are in one epoch, known without making the data.
     """
 
@@ -75,6 +76,7 @@ class Task(Protocol):
     higher_is_better: bool
     learning_rate: float
     batch_size: int
+    warm_up_steps: int
     n_training_examples: int
 
     def model(self) -> nn.Module:

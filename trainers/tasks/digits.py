@@ -56,6 +56,7 @@ class Digits:
     higher_is_better = True
     learning_rate = 1e-3
     batch_size = 96
+    warm_up_steps = 0
 
     def __init__(self, size: Size = "small") -> None:
         self.size = size

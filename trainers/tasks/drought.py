@@ -80,6 +80,7 @@ class Drought:
     higher_is_better = True
     learning_rate = 5e-3
     batch_size = 32
+    warm_up_steps = 0
 
     def __init__(self, size: Size = "small") -> None:
         self.size = size

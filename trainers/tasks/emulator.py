@@ -68,6 +68,7 @@ class Emulator:
     higher_is_better = False
     learning_rate = 1e-3
     batch_size = 128
+    warm_up_steps = 0
 
     def __init__(self, size: Size = "small") -> None:
         self.size = size

@@ -49,12 +49,17 @@ class Scale:
     depth: int
     heads: int
     learning_rate: float
+    warm_up_steps: int = 0
 
 
 SCALES: dict[Size, Scale] = {
     "small": Scale("gpt-64", 64, 1024, 256, width=64, depth=2, heads=4, learning_rate=3e-3),
-    "medium": Scale("gpt-192", 128, 4096, 512, width=192, depth=4, heads=6, learning_rate=1e-3),
-    "large": Scale("gpt-512", 256, 4096, 512, width=512, depth=8, heads=8, learning_rate=3e-4),
+    "medium": Scale(
+        "gpt-192", 128, 4096, 512, width=192, depth=4, heads=6, learning_rate=1e-3, warm_up_steps=16
+    ),
+    "large": Scale(
+        "gpt-512", 256, 4096, 512, width=512, depth=8, heads=8, learning_rate=3e-4, warm_up_steps=32
+    ),
 }
 SHA256: dict[Size, str] = {
     "small": "e900d2d5ff54299f81695aa693cfde0d4cba12b4de3bcd16caa252b1512303e5",
@@ -80,6 +85,7 @@ class Gpt:
         self.model_name = self.scale.model_name
         self.n_training_examples = self.scale.training
         self.learning_rate = self.scale.learning_rate
+        self.warm_up_steps = self.scale.warm_up_steps
 
     def model(self) -> nn.Module:
         """Return a causal transformer: (B, T) -> (B, T, V)."""

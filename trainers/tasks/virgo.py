@@ -66,6 +66,7 @@ class Virgo:
     metric = "residual_ratio"
     higher_is_better = False
     batch_size = 32
+    warm_up_steps = 0
 
     def __init__(self, size: Size = "small") -> None:
         self.size = size

@@ -38,13 +38,34 @@ class Scale:
     depth: int
     heads: int
     learning_rate: float
+    warm_up_steps: int = 0
 
 
 SCALES: dict[Size, Scale] = {
     "small": Scale("vit-64/8", 32, 8, 1024, 256, width=64, depth=2, heads=4, learning_rate=2e-3),
-    "medium": Scale("vit-ti/4", 32, 4, 2048, 256, width=192, depth=12, heads=3, learning_rate=5e-4),
+    "medium": Scale(
+        "vit-ti/4",
+        32,
+        4,
+        2048,
+        256,
+        width=192,
+        depth=12,
+        heads=3,
+        learning_rate=5e-4,
+        warm_up_steps=16,
+    ),
     "large": Scale(
-        "vit-b/16", 224, 16, 1024, 128, width=768, depth=12, heads=12, learning_rate=1e-4
+        "vit-b/16",
+        224,
+        16,
+        1024,
+        128,
+        width=768,
+        depth=12,
+        heads=12,
+        learning_rate=1e-4,
+        warm_up_steps=32,
     ),
 }
 SHA256: dict[Size, str] = {
@@ -71,6 +92,7 @@ class Vit:
         self.model_name = self.scale.model_name
         self.n_training_examples = self.scale.training
         self.learning_rate = self.scale.learning_rate
+        self.warm_up_steps = self.scale.warm_up_steps
 
     def model(self) -> nn.Module:
         """Return a transformer over patches: (B, 3, side, side) -> (B, 10)."""
