@@ -1,20 +1,28 @@
 """`carbon study tune` called wrongly, from files, and its commands."""
 
+import io
 import json
 import shlex
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from carbon.cli import app
 from carbon.errors import UsageError
+from carbon.run_id import new_run_id
+from carbon.schema import EpochReport
 from carbon.tuning.commands import trial_command
-from carbon.tuning.journal import Journal
+from carbon.tuning.journal import Journal, Trial
 from carbon.tuning.search import check_unchanged, resumed
 from carbon.tuning.space import Domain, domain_from_text, parameters_from_text, shown
 from carbon.tuning.spec import read_document, spec_from
+from carbon.tuning.tables import line_of, trials_table
+from carbon.tuning.trials import trials_of
+from tests.factories import make_report
 
 SPACE = ["--space", "x=log:1e-4:1e-1"]
 COMMAND = ["--", "train", "{x}"]
@@ -166,3 +174,43 @@ def test_a_line_torn_by_a_kill_is_left_out(tmp_path: Path) -> None:
     with open(journal.path, "a") as file:
         file.write(json.dumps({"event": "started"})[:8])
     assert journal.trials() == []
+
+
+def test_the_table_of_trials_cuts_no_figure_short_on_a_common_terminal() -> None:
+    spaces = {"learning_rate": "log:1e-4:1e-1", "batch_size": "choice:32,64"}
+    spec = spec_from({"name": "search-1", "task": "digits", "space": spaces})
+    trial = Trial(
+        name="baseline",
+        parameters={"learning_rate": 0.0001409402955, "batch_size": 64},
+        run_id=new_run_id(),
+        started_at=datetime.now(UTC),
+        values={1: 0.4312345678},
+        status="stopped",
+        energy_kwh=2.01e-05,
+        emissions_kg=7.66e-6,
+        reason="asha",
+    )
+    console = Console(file=io.StringIO(), width=80)
+    console.print(trials_table(spec, [trial]))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in text
+    for whole in ("baseline", "20.1 mWh", "7.66 mg", "0.0001409"):
+        assert whole in text
+    assert "20.1 mWh  7.66 mg CO2e  asha" in line_of(spec, trial)
+
+
+def test_of_a_completed_trial_the_last_epoch_ends_with_the_run() -> None:
+    """Imports and data come before the epochs: counted after the best, they would be waste."""
+
+    def reported(status: str) -> dict[int, float]:
+        run = make_report(
+            status=status,
+            duration_s=30.0,
+            epochs=[EpochReport(index=i, duration_s=10.0, metrics={"loss": 1.0}) for i in (0, 1)],
+            tags={"trial": "0"},
+            config={"search_metric": "loss", "search_parameters": ""},
+        )
+        return trials_of([run])[0].reported_s
+
+    assert reported("completed") == {1: 20.0, 2: 30.0}
+    assert reported("failed") == {1: 10.0, 2: 20.0}

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from carbon import wording
 from carbon.analysis import tuning
 from carbon.tuning.journal import BASELINE, FINAL, Trial
-from carbon.units import GRAMS_PER_KG
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def sentences(said: Figures, metric: str, mode: Literal["min", "max"]) -> list[s
             if said.times_final is None
             else f"; the search took {said.times_final:.3g} times as much"
         )
-        lines.append(f"final training: {said.final_energy_kwh:.3g} kWh{times}")
+        lines.append(f"final training: {wording.energy(said.final_energy_kwh)}{times}")
     return lines
 
 
@@ -100,13 +100,10 @@ def _against_baseline(said: Figures, metric: str, mode: str) -> str:
 
 
 def _spent(spent: tuning.Spent) -> str:
-    energy = "unknown" if spent.energy_kwh is None else f"{spent.energy_kwh:.3g}"
-    emissions = "unknown"
-    if spent.emissions_kg is not None:
-        emissions = f"{spent.emissions_kg * GRAMS_PER_KG:.3g}"
+    energy, emissions = wording.energy(spent.energy_kwh), wording.mass(spent.emissions_kg)
     counted = f"{spent.trials} trial{'s' * (spent.trials != 1)}"
     unknown = f", {spent.trials_without_energy} not measured" if spent.trials_without_energy else ""
-    return f"{energy} kWh, {emissions} g CO2e ({counted}{unknown})"
+    return f"{energy}, {emissions} CO2e ({counted}{unknown})"
 
 
 def _analysed(trial: Trial) -> tuning.Trial:

@@ -4,18 +4,19 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from carbon import wording
 from carbon.errors import CarbonError
 from carbon.tuning.journal import Trial, TrialStatus
 from carbon.tuning.space import shown
 from carbon.tuning.spec import TuneSpec
-from carbon.units import GRAMS_PER_KG
 
 _STYLES = {"completed": "green", "stopped": "yellow", "failed": "bold red", "running": "cyan"}
 _UNKNOWN = "unknown"
@@ -67,36 +68,46 @@ def line_of(spec: TuneSpec, trial: Trial) -> str:
     if trial.status == "running":
         return f"{said}  {shown(trial.parameters)}"
     said += f"  {spec.metric} {_figure(trial.last_value)}  epochs {len(trial.values)}"
-    said += f"  {_energy(trial)} kWh  {_emissions(trial)} g CO2e"
+    said += f"  {wording.energy(trial.energy_kwh)}  {wording.mass(trial.emissions_kg)} CO2e"
     return f"{said}  {trial.reason}" if trial.reason else said
 
 
 def trials_table(spec: TuneSpec, trials: Iterable[Trial]) -> Table:
     """Show every trial: how it stands, its parameters, its metric and what it cost."""
-    table = Table(title=f"Study {spec.name}", title_justify="left")
-    table.add_column("Trial", justify="right")
-    table.add_column("Status", no_wrap=True)
-    for parameter in spec.space:
-        table.add_column(parameter, justify="right")
-    table.add_column(spec.metric, justify="right")
-    table.add_column("Epochs", justify="right")
-    table.add_column("kWh", justify="right")
-    table.add_column("g CO2e", justify="right")
+    trials = list(trials)
+    rows = [_cells(spec, trial) for trial in trials]
+    heads = ["Trial", "Status", *spec.space, spec.metric, "Epochs", "Energy", "CO2e"]
+    table = Table(
+        title=f"Study {spec.name}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        collapse_padding=True,
+        pad_edge=False,
+    )
+    for position, head in enumerate(heads):
+        # A figure that is cut off is a wrong one: where there is no room, headings are folded.
+        width = max((len(cells[position]) for cells in rows), default=0)
+        side: Literal["left", "right"] = "left" if head == "Status" else "right"
+        table.add_column(head, justify=side, min_width=width, overflow="fold")
     table.add_column("Why", overflow="fold")
-    for trial in trials:
-        has_ended = trial.status != "running"
-        values = (trial.parameters[name] for name in spec.space)
-        table.add_row(
-            trial.name,
-            Text(trial.status, style=_STYLES.get(trial.status, "")),
-            *(f"{v:.4g}" if isinstance(v, float) else str(v) for v in values),
-            _figure(trial.last_value) if trial.values else "",
-            str(len(trial.values)),
-            _energy(trial) if has_ended else "",
-            _emissions(trial) if has_ended else "",
-            Text(trial.reason or ""),
-        )
+    for trial, (name, status, *cells) in zip(trials, rows, strict=True):
+        style = _STYLES.get(trial.status, "")
+        table.add_row(name, Text(status, style=style), *cells, Text(trial.reason or ""))
     return table
+
+
+def _cells(spec: TuneSpec, trial: Trial) -> list[str]:
+    has_ended = trial.status != "running"
+    values = (trial.parameters[name] for name in spec.space)
+    return [
+        trial.name,
+        trial.status,
+        *(f"{v:.4g}" if isinstance(v, float) else str(v) for v in values),
+        _figure(trial.last_value) if trial.values else "",
+        str(len(trial.values)),
+        wording.energy(trial.energy_kwh) if has_ended else "",
+        wording.mass(trial.emissions_kg) if has_ended else "",
+    ]
 
 
 def write_files(spec: TuneSpec, trials: Iterable[Trial], directory: Path) -> None:
@@ -140,13 +151,3 @@ def _write(path: Path, heads: list[str], lines: list[list[object]]) -> None:
 
 def _figure(value: float | None) -> str:
     return _UNKNOWN if value is None else f"{value:.6g}"
-
-
-def _energy(trial: Trial) -> str:
-    return _UNKNOWN if trial.energy_kwh is None else f"{trial.energy_kwh:.3g}"
-
-
-def _emissions(trial: Trial) -> str:
-    if trial.emissions_kg is None:
-        return _UNKNOWN
-    return f"{trial.emissions_kg * GRAMS_PER_KG:.3g}"

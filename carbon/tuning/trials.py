@@ -56,13 +56,17 @@ def _trial(report: RunReport) -> Trial:
     metric = str(report.config["search_metric"])
     values = curve(report, metric)
     ended_s = {milestone.index + 1: milestone.time_s for milestone in course(report, metric)}
+    if report.status == "completed" and ended_s:
+        # What a run takes outside of its epochs, it takes before them: imports, data, a model. So
+        # the last one ends with the run. One that was stopped has a part of an epoch after it.
+        before_s = max(report.duration_s - max(ended_s.values()), 0.0)
+        ended_s = {epoch: before_s + end_s for epoch, end_s in ended_s.items()}
     return Trial(
         name=report.tags["trial"],
         parameters=_parameters(report),
         run_id=report.run_id,
         started_at=report.started_at,
         values=values,
-        # What a run takes before and between its epochs is not in them.
         reported_s={epoch: ended_s.get(epoch, report.duration_s) for epoch in values},
         status=_status(report),
         ended_at=report.ended_at,
