@@ -77,6 +77,14 @@ def test_a_wrong_call_is_told_in_a_line_and_leaves_nothing_behind(
     assert not Path("studies").exists()
 
 
+def test_only_what_is_missing_is_said_to_be(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert called(monkeypatch) == 2
+    said = [line.rpartition(": ")[2] for line in capsys.readouterr().err.splitlines()]
+    assert said == ["name is missing", "strategies is missing", "workers is missing"]
+
+
 def test_a_strategy_that_is_not_installed_is_told_before_anything_runs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -103,7 +103,9 @@ class StudySpec(_Section):
     @classmethod
     def _project_follows(cls, document: Any) -> Any:
         if isinstance(document, dict) and document.get("project") is None:
-            return {**document, "project": document.get("task") or document.get("name")}
+            # Without a name either, that is what is missing.
+            project = document.get("task") or document.get("name") or "unnamed"
+            return {**document, "project": project}
         return document
 
     @field_validator("name")
