@@ -18,7 +18,7 @@ from api.repeating import repeating
 from api.shares import merge_again
 from api.tables import RUNS, SHARES
 from api.writing import Writing
-from carbon.live import LONGEST_PAUSE_S
+from carbon.delivery.live import LONGEST_PAUSE_S
 
 MISSED = 3
 """How many reports in a row may be missing."""
@@ -114,7 +114,7 @@ def _mark_run(writing: Writing, run: Any) -> None:
     held = writing.hold([run.run_id]).get(run.run_id)
     if held is None or (held["seq"], held["status"]) != (run.seq, "running") or held["is_merged"]:
         return
-    # As `carbon.shares.interrupted` does with a share's report.
+    # As `carbon.spool.shares.interrupted` does with a share's report.
     ended_at = run.started_at + timedelta(seconds=run.duration_s)
     changed = {"status": "interrupted", "ended_at": ended_at, "live_interval_s": None}
     writing.update(run.run_id, changed)

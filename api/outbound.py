@@ -17,8 +17,8 @@ import httpx
 from pydantic_core import to_json
 
 from api.problems import cut
-from carbon.deadline import Deadline
 from carbon.errors import CarbonError
+from carbon.rest.deadline import Deadline
 
 LONGEST_URL = 2000
 

@@ -15,7 +15,7 @@ from api.problems import ProblemError
 from api.tables import RUNS, SHARES
 from api.writing import REPORT_COLUMNS, Writing
 from carbon.schema import RunReport
-from carbon.shares import counted, interrupted, merge_reports
+from carbon.spool.shares import counted, interrupted, merge_reports
 
 WHOLE = ""
 """What stands for the reporter of a report of the whole run."""

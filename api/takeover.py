@@ -7,11 +7,11 @@ the machine need run for it to arrive.
 import logging
 import threading
 
-from carbon.client import Client
-from carbon.delivery import deliver
+from carbon.delivery.delivery import deliver
 from carbon.errors import CarbonError
+from carbon.rest.client import Client
 from carbon.settings import Settings
-from carbon.spool import Spool
+from carbon.spool.spool import Spool
 
 log = logging.getLogger("api")
 

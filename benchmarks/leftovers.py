@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from carbon import delivery
-from carbon.spool import Spool
+from carbon.delivery import delivery
+from carbon.spool.spool import Spool
 
 J_PER_KWH = 3.6e6
 

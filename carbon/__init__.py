@@ -15,7 +15,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from carbon.client import Client
     from carbon.errors import (
         ApiError,
         ApiRejectedError,
@@ -26,8 +25,9 @@ if TYPE_CHECKING:
         UnknownPlaceError,
         UsageError,
     )
+    from carbon.rest.client import Client
     from carbon.schema import RunReport
-    from carbon.tracker import Run, track
+    from carbon.tracking.tracker import Run, track
 
 __all__ = [
     "ApiError",
@@ -44,7 +44,12 @@ __all__ = [
     "track",
 ]
 
-_HOMES = {"Client": "client", "Run": "tracker", "RunReport": "schema", "track": "tracker"}
+_HOMES = {
+    "Client": "rest.client",
+    "Run": "tracking.tracker",
+    "RunReport": "schema",
+    "track": "tracking.tracker",
+}
 
 
 def __getattr__(name: str) -> Any:

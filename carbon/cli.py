@@ -9,17 +9,20 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from carbon import budget_commands, processes, report_command, study_commands
-from carbon.errors import CarbonError, CommandError, UsageError
-from carbon.export_command import export
-from carbon.factor_commands import factors_app
-from carbon.ledger_commands import (
+from carbon import processes
+from carbon.commands import budgets as budget_commands
+from carbon.commands import report as report_command
+from carbon.commands import study as study_commands
+from carbon.commands.export import export
+from carbon.commands.factors import factors_app
+from carbon.commands.ledger import (
     Database,
     database_app,
     database_arguments,
     keys_app,
     require_server,
 )
+from carbon.errors import CarbonError, CommandError, UsageError
 from carbon.schema.fields import MAX_WORLD_SIZE
 from carbon.settings import DEFAULT_PORT, DEFAULT_UI_PORT, MOST_WORKERS, Settings, load
 
@@ -117,8 +120,8 @@ def run_command(
     Output, signals and exit code are the command's own. What is said here wins over what
     carbon.track says of the run; the rest is taken from there.
     """
-    from carbon import launch
     from carbon.spec import spec_from_texts
+    from carbon.tracking import launch
 
     try:
         spec = spec_from_texts(
@@ -195,9 +198,9 @@ def sync(
     ] = False,
 ) -> None:
     """Deliver the runs that wait in the spool, and finish those whose process was killed."""
-    from carbon.client import Client
-    from carbon.delivery import deliver
-    from carbon.spool import Spool
+    from carbon.delivery.delivery import deliver
+    from carbon.rest.client import Client
+    from carbon.spool.spool import Spool
 
     settings = load()
     spool = Spool(settings.spool_dir)
@@ -240,12 +243,12 @@ def baseline(
     """Measure what this machine draws idle and keep it: runs then show the part above it."""
     from dataclasses import replace
 
-    from carbon import baseline as idle
-    from carbon.disk import why_not_writable
+    from carbon.attribution.topology import detect
+    from carbon.commands.tables import baseline_table
     from carbon.errors import SpoolError
-    from carbon.metering import machine_sources
-    from carbon.tables import baseline_table
-    from carbon.topology import detect
+    from carbon.spool.disk import why_not_writable
+    from carbon.tracking import baseline as idle
+    from carbon.tracking.metering import machine_sources
 
     settings = load()
     if reason := why_not_writable(settings.spool_dir):
@@ -282,10 +285,10 @@ def doctor(
     import logging
     from dataclasses import asdict
 
-    from carbon.doctor import examine
-    from carbon.metering import machine_sources
-    from carbon.tables import diagnosis_tables
-    from carbon.topology import detect
+    from carbon.attribution.topology import detect
+    from carbon.commands.doctor import examine
+    from carbon.commands.tables import diagnosis_tables
+    from carbon.tracking.metering import machine_sources
 
     settings = load()
     logging.getLogger("carbon").addHandler(logging.NullHandler())  # It is all in the findings.
@@ -307,7 +310,7 @@ def _api_arguments(host: str, port: int, database: str | None, allow_anyone: boo
 
 def _came_up(children: processes.Children, settings: Settings) -> bool:
     """Wait until the API answers; False where it ended or a signal came first."""
-    from carbon.client import Client
+    from carbon.rest.client import Client
 
     give_up_s = time.monotonic() + START_WAIT_S
     with Client(settings, timeout_s=2.0) as client:

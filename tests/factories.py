@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from carbon import units
-from carbon.run_id import uuid7
+from carbon.attribution.run_id import uuid7
 from carbon.schema import EpochReport, NodeReport, RunReport
 
 

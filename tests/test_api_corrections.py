@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from api import derived
 from api.app import create_app
-from carbon.run_id import new_run_id
+from carbon.attribution.run_id import new_run_id
 from carbon.schema import NodeReport, RunReport
 from tests.factories import make_report
 from tests.fixtures.ledgers import Ledgers

@@ -20,7 +20,7 @@ from api.crossings import Watch, pause_after, send
 from api.db import open_database, writing
 from api.outbound import DeliveryError
 from api.writing import Writing
-from carbon.client import Client
+from carbon.rest.client import Client
 from carbon.schema import Budget, BudgetCrossed, BudgetTerms, Price, PriceTerms, RunReport
 from tests.factories import make_report
 from tests.fixtures.api import serving

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from api import derived
 from api.engine import snapshots_of
-from carbon.run_id import new_run_id
+from carbon.attribution.run_id import new_run_id
 from carbon.schema import MAX_BATCH, RunReport
 from tests.factories import make_report
 

@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 from api import audit, listing
 from api.formats import MEDIA_TYPES
 from api.routes import projects
-from carbon.client import Client
 from carbon.errors import ApiRejectedError
+from carbon.rest.client import Client
 from carbon.schema import NodeReport, RunFields, RunReport
 from tests.factories import make_report
 from tests.fixtures.api import LiveApi

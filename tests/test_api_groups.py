@@ -22,8 +22,8 @@ from api.beginnings import BEGINNINGS, name_of
 from api.breakdown import by_gpu_model, by_node
 from api.groups import KEYS, Grouping
 from carbon import units
-from carbon.client import Client
 from carbon.countries import country_name
+from carbon.rest.client import Client
 from carbon.schema import DeviceReport, NodeReport, RunReport, Totals
 from tests.factories import make_report
 from tests.fixtures.api import LiveApi

@@ -8,10 +8,10 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from api.heartbeats import Patience, mark_lost
-from carbon.live import LONGEST_PAUSE_S
+from carbon.delivery.live import LONGEST_PAUSE_S
 from carbon.schema import RunReport
 from tests.factories import make_report
-from tests.test_carbon_shares import share
+from tests.test_carbon_spool_shares import share
 
 LEAST_S = 30.0
 INTERVAL_S = 10.0

@@ -20,17 +20,17 @@ import pytest
 from api import keys
 from api.bodies import MAX_BODY_BYTES
 from api.db import open_database, writing
-from carbon.client import Client
+from carbon.attribution.run_id import new_run_id
 from carbon.errors import ApiRejectedError
-from carbon.run_id import new_run_id
+from carbon.rest.client import Client
 from carbon.schema import Problem, RunReport
-from carbon.spool import Spool, encode
+from carbon.spool.spool import Spool, encode
 from tests.factories import make_report
 from tests.fixtures.api import ROOT, SERVE, LiveApi, begun, clean_environment, serving
 from tests.fixtures.ledgers import Ledgers
 from tests.fixtures.tracking import wait_until
 from tests.keys import bearing, make_key
-from tests.test_carbon_part import EVENTS, STARTED
+from tests.test_carbon_spool_part import EVENTS, STARTED
 
 TIMEOUT_S = 30
 

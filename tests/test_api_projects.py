@@ -7,7 +7,7 @@ from starlette.testclient import TestClient
 
 from api import runs
 from carbon.analysis.tradeoff import tradeoff
-from carbon.client import Client
+from carbon.rest.client import Client
 from carbon.schema import NodeReport, ProjectTotals, RunReport, Summary, Tradeoff
 from tests.factories import make_report
 from tests.fixtures.api import LiveApi

@@ -6,7 +6,7 @@ from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from carbon.client import Client
+from carbon.rest.client import Client
 from carbon.schema import NodeReport, RunReport, SeriesReport
 from tests.factories import make_report
 from tests.fixtures.api import LiveApi

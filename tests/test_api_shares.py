@@ -11,11 +11,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from carbon.client import Client
+from carbon.rest.client import Client
 from carbon.schema import RunReport
 from tests.fixtures.api import serving
 from tests.fixtures.ledgers import Ledgers
-from tests.test_carbon_shares import RUN_ID, share, whole
+from tests.test_carbon_spool_shares import RUN_ID, share, whole
 
 TIMEOUT_S = 30
 PATH = f"/v1/runs/{RUN_ID}"

@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from carbon import grid
-from carbon.run_id import new_run_id
+from carbon.attribution.run_id import new_run_id
 from carbon.schema import NodeReport, RunReport, SeriesReport, WhatIf
 from tests.factories import make_report
 from tests.fixtures.ledgers import Ledgers

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from carbon.client import Client
+from carbon.rest.client import Client
 from carbon.settings import Settings
-from carbon.spool import Spool
+from carbon.spool.spool import Spool
 from tests.fixtures.api import LiveApi
 from tests.fixtures.tracking import closed_port, wait_until
 from tests.test_api_migrate import WITHOUT_SHARES
-from tests.test_carbon_tracker_processes import start
+from tests.test_carbon_tracking_tracker_processes import start
 
 Env = dict[str, str]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from carbon.baseline import load
-from carbon.run_id import new_run_id
+from carbon.attribution.run_id import new_run_id
+from carbon.attribution.topology import detect
 from carbon.settings import Settings
-from carbon.spool import Spool
-from carbon.topology import detect
+from carbon.spool.spool import Spool
+from carbon.tracking.baseline import load
 from tests.fixtures.api import serving
 from tests.fixtures.nvml import MakeGpus
 from tests.fixtures.tracking import closed_port

@@ -6,13 +6,13 @@ from uuid import UUID
 import httpx
 import pytest
 
-from carbon.client import Client
-from carbon.delivery import deliver
-from carbon.part import Committed, Event
-from carbon.run_id import new_run_id
+from carbon.attribution.run_id import new_run_id
+from carbon.delivery.delivery import deliver
+from carbon.rest.client import Client
 from carbon.settings import Settings
-from carbon.spool import HeldFile, Spool, encode
-from tests.test_carbon_part import EVENTS, STARTED
+from carbon.spool.part import Committed, Event
+from carbon.spool.spool import HeldFile, Spool, encode
+from tests.test_carbon_spool_part import EVENTS, STARTED
 
 
 class Server:

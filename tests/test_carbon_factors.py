@@ -7,9 +7,9 @@ from typer.testing import CliRunner, Result
 
 from carbon import grid
 from carbon.cli import app
-from carbon.client import Client
+from carbon.commands.factor_files import read_table
 from carbon.errors import ApiRejectedError, UsageError
-from carbon.factor_files import read_table
+from carbon.rest.client import Client
 from carbon.schema import Correction, Factor, FactorTable, RecostOrder
 from tests.factories import make_report
 from tests.fixtures.api import LiveApi

@@ -10,15 +10,15 @@ import pytest
 
 import carbon
 from carbon import units
-from carbon.part import Part
 from carbon.schema import RunReport
 from carbon.settings import Settings
-from carbon.spool import Spool
+from carbon.spool.part import Part
+from carbon.spool.spool import Spool
 from tests.fixtures.nvml import MakeGpus
 from tests.fixtures.spools import the_report
 from tests.fixtures.tracking import joules, steady_sources, wait_until
 from tests.nvml_sim.curve import SquareWave
-from tests.test_carbon_launch import CARBON_RUN, the_parts
+from tests.test_carbon_tracking_launch import CARBON_RUN, the_parts
 
 pytestmark = pytest.mark.usefixtures("known_processor")
 
@@ -33,7 +33,7 @@ STEADY = [SquareWave(base_w=w, peak_w=w, period_s=1, duty=0.5) for w in (200.0, 
 TRACKED = """
 import sys, time
 import carbon
-from carbon.metering import Sources
+from carbon.tracking.metering import Sources
 with carbon.track(sys.argv[1], sources=Sources({gpus}, list)) as run:
     for epoch in run.epochs(range(2)):
         time.sleep(0.4)
@@ -69,8 +69,8 @@ def script(tmp_path: Path) -> str:
     path = tmp_path / "train.py"
     path.write_text(
         TRACKED.format(gpus="machine_gpus").replace(
-            "from carbon.metering import Sources",
-            "from carbon.metering import Sources, machine_sources\n"
+            "from carbon.tracking.metering import Sources",
+            "from carbon.tracking.metering import Sources, machine_sources\n"
             "machine_gpus = machine_sources(None).accelerators",
         )
     )
@@ -232,7 +232,7 @@ def gpu_keys(uuids: list[str]) -> set[str]:
 ELASTIC = """
 import os, sys, time
 import carbon
-from carbon.metering import machine_sources, Sources
+from carbon.tracking.metering import machine_sources, Sources
 attempt = int(os.environ["TORCHELASTIC_RESTART_COUNT"])
 sources = Sources(machine_sources(None).accelerators, list)
 with carbon.track("inner", strategy="ddp", sources=sources) as run:

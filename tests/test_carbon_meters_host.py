@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from carbon import metering, track
-from carbon.metering import Sources
+from carbon import track
 from carbon.meters import codecarbon, host, jetson, processor
 from carbon.meters.base import Meter, Reading
 from carbon.meters.processor import Processor
 from carbon.settings import Settings
+from carbon.tracking import metering
+from carbon.tracking.metering import Sources
 from tests.fixtures.nvml import MakeGpus
 from tests.fixtures.sysfs import Clock, Jetson, Powercap
 from tests.fixtures.tracking import SteadyMeter, joules, wait_until

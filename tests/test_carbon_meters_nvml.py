@@ -15,7 +15,7 @@ import pytest
 from carbon.meters import nvml
 from carbon.meters.base import DeviceInfo, Meter
 from carbon.meters.nvml_sources import MAX_BOARD_POWER_W
-from carbon.window import MeterWindow
+from carbon.tracking.window import MeterWindow
 from tests.fixtures.nvml import MakeGpus
 from tests.nvml_sim.curve import SquareWave
 from tests.nvml_sim.gpus import (
@@ -549,7 +549,7 @@ def test_our_meters_in_a_program_of_their_own(simulated_gpus: MakeGpus) -> None:
         """
 import json, os, time
 from carbon.meters import nvml
-from carbon.window import MeterWindow
+from carbon.tracking.window import MeterWindow
 meters = nvml.open_meters(os.environ)
 begin_s = time.monotonic()
 windows = [MeterWindow(meter, begin_s) for meter in meters]

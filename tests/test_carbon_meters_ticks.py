@@ -2,9 +2,9 @@
 
 import pytest
 
-from carbon.curve import Curve
 from carbon.meters.base import Reading
 from carbon.meters.ticks import DEFAULT_PERIOD_S, LEARNING_LOOKS, LEARNING_S, Ticks
+from carbon.tracking.curve import Curve
 
 POWER_W = 200.0
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from carbon import units
-from carbon.client import Client
-from carbon.part import Part, from_line
+from carbon.rest.client import Client
+from carbon.spool.part import Part, from_line
 from tests.fixtures.api import LiveApi
 from tests.fixtures.nvml import MakeGpus
 from tests.nvml_sim.curve import SquareWave
-from tests.test_carbon_launch import CARBON_RUN
-from tests.test_carbon_launcher_process import clean
+from tests.test_carbon_attribution_launcher_process import clean
+from tests.test_carbon_tracking_launch import CARBON_RUN
 
 OPENMPI = "mpirun.openmpi"
 
@@ -49,7 +49,7 @@ def mpirun(name: str) -> list[str]:
 
 @pytest.mark.parametrize("name", [OPENMPI, "mpirun.mpich"])
 def test_it_is_understood(name: str) -> None:
-    script = "import os; from carbon.topology import detect; print(detect(os.environ))"
+    script = "import os; from carbon.attribution.topology import detect; print(detect(os.environ))"
     done = subprocess.run(
         [*mpirun(name), sys.executable, "-c", script],
         capture_output=True,

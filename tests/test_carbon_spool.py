@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from carbon.attribution.run_id import new_run_id
 from carbon.errors import SpoolError
-from carbon.merge import merge
-from carbon.part import Ended, Event, Sampled
-from carbon.run_id import new_run_id
-from carbon.spool import HeldFile, Spool, encode
-from tests.test_carbon_part import EVENTS, STARTED
+from carbon.spool.merge import merge
+from carbon.spool.part import Ended, Event, Sampled
+from carbon.spool.spool import HeldFile, Spool, encode
+from tests.test_carbon_spool_part import EVENTS, STARTED
 
 RUN_ID = new_run_id()
 
@@ -51,8 +51,8 @@ def test_a_part_of_a_killed_process_is_seen_as_such(spool: Spool) -> None:
 import sys, time
 from uuid import UUID
 from pathlib import Path
-from carbon.spool import Spool, encode
-from tests.test_carbon_part import EVENTS
+from carbon.spool.spool import Spool, encode
+from tests.test_carbon_spool_part import EVENTS
 held = Spool(Path({str(spool.directory)!r})).open_part(UUID({str(RUN_ID)!r}), "a")
 held.append(encode(EVENTS[:-1]))
 print("ready", flush=True)
@@ -191,7 +191,7 @@ def test_a_full_disk_leaves_no_half_line() -> None:
     script = """
 import resource, signal, sys, tempfile
 from pathlib import Path
-from carbon.spool import HeldFile
+from carbon.spool.spool import HeldFile
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path = Path(tempfile.mkdtemp()) / "part"
 held = HeldFile.open(path)

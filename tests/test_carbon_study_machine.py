@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from carbon import enclosing_run
-from carbon.run_id import new_run_id
+from carbon.attribution import enclosing_run
+from carbon.attribution.run_id import new_run_id
 from carbon.settings import Settings
 from carbon.study import machine
 from tests.fixtures.nvml import MakeGpus

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from carbon.run_id import new_run_id
+from carbon.attribution.run_id import new_run_id
 from carbon.study.folder import Attempt, History
 from carbon.study.plan import Configuration, PlannedRun
 from carbon.study.progress import Progress, about

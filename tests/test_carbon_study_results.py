@@ -4,15 +4,15 @@ import io
 
 from rich.console import Console
 
-from carbon.client import Client
-from carbon.run_id import new_run_id
+from carbon.attribution.run_id import new_run_id
+from carbon.rest.client import Client
 from carbon.schema import RunReport
 from carbon.settings import Settings
-from carbon.spool import Spool
+from carbon.spool.spool import Spool
 from carbon.study.folder import Attempt, History
 from carbon.study.plan import configurations, plan
 from carbon.study.results import in_spool, reports_of, table
-from carbon.tracker import track
+from carbon.tracking.tracker import track
 from tests.factories import make_report
 from tests.fixtures.api import LiveApi
 from tests.fixtures.studies import make_study

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from carbon.client import Client
+from carbon.rest.client import Client
 from carbon.settings import Settings
-from carbon.spool import Spool
+from carbon.spool.spool import Spool
 from carbon.study.folder import read_history
 from carbon.study.results import in_spool
 from tests.fixtures.api import LiveApi

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from carbon.errors import CarbonError
 from carbon.settings import Settings
-from carbon.spool import Spool
+from carbon.spool.spool import Spool
 from carbon.study import runner
 from carbon.study.folder import opened, read_history
 from carbon.study.plan import Configuration, PlannedRun, plan

@@ -17,11 +17,11 @@ import psutil
 import pytest
 
 import carbon
-from carbon.client import Client
-from carbon.delivery import deliver
+from carbon.delivery.delivery import deliver
+from carbon.rest.client import Client
 from carbon.schema import RunReport
 from carbon.settings import Settings, load
-from carbon.spool import Spool
+from carbon.spool.spool import Spool
 from carbon.tuning import optuna_search
 from carbon.tuning.figures import figures, sentences
 from carbon.tuning.journal import Journal, Trial

@@ -12,8 +12,8 @@ import pytest
 from playwright.sync_api import Page
 
 from carbon import units, wording
-from carbon.client import Client
 from carbon.meters import codecarbon
+from carbon.rest.client import Client
 from carbon.schema import RunReport
 from tests.fixtures.api import LiveApi
 from tests.fixtures.browser import Watch, open_page, showing

@@ -15,14 +15,15 @@ from uuid import UUID
 
 import pytest
 
-from carbon import delivery, units
-from carbon.client import Client
-from carbon.part import Part
-from carbon.run_id import new_run_id
+from carbon import units
+from carbon.attribution.run_id import new_run_id
+from carbon.delivery import delivery
+from carbon.rest.client import Client
 from carbon.schema import RunReport
 from carbon.settings import Settings
-from carbon.spool import Spool
-from carbon.tracker import track
+from carbon.spool.part import Part
+from carbon.spool.spool import Spool
+from carbon.tracking.tracker import track
 from tests.fixtures.api import LiveApi
 from tests.fixtures.nvml import MakeGpus
 from tests.fixtures.tracking import steady_sources
@@ -44,8 +45,8 @@ TICK_S = 0.05
 # argument says how long each is left alone before it is killed; it prints the two moments of each.
 KILLER = """
 import json, os, signal, sys, time
-import carbon.tracker
-from carbon.metering import Sources
+import carbon.tracking.tracker
+from carbon.tracking.metering import Sources
 from carbon.meters import nvml
 from carbon.settings import load
 
@@ -53,7 +54,7 @@ def train(spool, tell):
     settings = load(spool_dir=spool)
     sources = Sources(lambda: nvml.open_meters(os.environ), lambda: [])
     os.write(tell, repr(time.monotonic()).encode())
-    with carbon.tracker.track("digits", settings=settings, sources=sources) as run:
+    with carbon.tracking.tracker.track("digits", settings=settings, sources=sources) as run:
         for _ in run.epochs(range(10**9)):
             time.sleep(0.05)
 
@@ -270,7 +271,7 @@ def test_a_clock_that_jumps_changes_no_figure(
         def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
             return datetime.now(tz) + (jump if jumped else timedelta())
 
-    monkeypatch.setattr("carbon.clocks.datetime", Clock)
+    monkeypatch.setattr("carbon.tracking.clocks.datetime", Clock)
     real = time.time
     monkeypatch.setattr("time.time", lambda: real() + (jump.total_seconds() if jumped else 0.0))
     with track("digits", settings=settings, sources=steady_sources([300.0])) as run:

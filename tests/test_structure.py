@@ -18,6 +18,12 @@ FORBIDDEN = {
     "trainers": {"api", "ui"},
 }
 
+# Within `carbon`, a package imports those before it.
+IN_ORDER = (
+    *("schema", "analysis", "spool", "attribution", "meters", "rest", "delivery", "tracking"),
+    *("study", "tuning", "report", "commands"),
+)
+
 # Each vendor is met in one module.
 HOMES = {
     "pynvml": "carbon/meters/nvml.py",
@@ -43,6 +49,13 @@ def test_imports_go_one_way(path: Path) -> None:
     assert not roots & FORBIDDEN[package]
 
 
+@pytest.mark.parametrize("package", IN_ORDER)
+def test_packages_of_carbon_import_those_before_them(package: str) -> None:
+    later = {f"carbon.{name}" for name in IN_ORDER[IN_ORDER.index(package) + 1 :]}
+    for path in (ROOT / "carbon" / package).rglob("*.py"):
+        assert not {".".join(name.split(".")[:2]) for name in imports(path)} & later, path
+
+
 @pytest.mark.parametrize("vendor", HOMES)
 def test_each_vendor_is_met_in_one_module(vendor: str) -> None:
     where = {
@@ -66,5 +79,6 @@ def test_every_package_is_shipped() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     listed = set(project["tool"]["setuptools"]["packages"])
+    assert {name.split(".")[1] for name in listed if name.startswith("carbon.")} == set(IN_ORDER)
     found = {".".join(path.parent.relative_to(ROOT).parts) for path in SOURCES}
     assert listed == found

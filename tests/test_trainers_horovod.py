@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from carbon.settings import Settings
-from carbon.spool import Spool
+from carbon.spool.spool import Spool
 from tests.test_trainers_strategies import SHARED_TRAINING, assert_close
 from trainers import install_horovod
 from trainers.install_horovod import InstallError, Patch

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from carbon import local_ray
-from carbon.merge import merge
 from carbon.settings import Settings
-from carbon.spool import Spool
+from carbon.spool.merge import merge
+from carbon.spool.spool import Spool
 from tests.fixtures.tracking import closed_port, wait_until
 from tests.test_trainers_strategies import SHARED_TRAINING, assert_close
 from trainers import ray_launch

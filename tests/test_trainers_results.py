@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from carbon.analysis.tradeoff import tradeoff
-from carbon.client import Client
+from carbon.rest.client import Client
 from carbon.schema import EpochReport, RunFields, RunPage, RunReport, TradeoffPoint
 from carbon.settings import Settings
 from tests.factories import make_report

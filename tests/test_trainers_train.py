@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from carbon.settings import Settings
-from carbon.spool import Spool
+from carbon.spool.spool import Spool
 from tests.factories import make_report
 from tests.fixtures.tracking import wait_until
 from trainers import train

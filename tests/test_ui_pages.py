@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from carbon import wording
-from carbon.client import Client
+from carbon.rest.client import Client
 from carbon.schema import BudgetTerms, PriceTerms, RunReport, Totals
 from carbon.units import emissions_kg
 from tests.factories import make_report

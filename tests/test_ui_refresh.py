@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from playwright.sync_api import Page, expect
 
-from carbon.client import Client
+from carbon.rest.client import Client
 from carbon.schema import EpochReport, RunReport
 from tests.factories import make_report
 from tests.fixtures.api import LiveApi

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from carbon.client import Client
+from carbon.rest.client import Client
 from tests.factories import make_report
 from tests.fixtures.api import LiveApi, clean_environment, serving
 from tests.fixtures.browser import ROOT, Watch, open_page, showing

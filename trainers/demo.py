@@ -23,11 +23,11 @@ from rich.console import Console
 from rich.text import Text
 
 from carbon import settings
-from carbon.children import Child
-from carbon.client import Client
 from carbon.errors import CarbonError
+from carbon.rest.client import Client
 from carbon.study import commands
 from carbon.study.plan import Configuration
+from carbon.tracking.children import Child
 from trainers.results import (
     explain_energy,
     explain_speedup,

@@ -21,10 +21,10 @@ from typing import Any, NoReturn
 import torch
 
 from carbon import local_ray, processes
+from carbon.attribution.run_id import VARIABLE as RUN_ID
+from carbon.attribution.run_id import given_run_id, new_run_id
 from carbon.errors import CarbonError
-from carbon.run_id import VARIABLE as RUN_ID
-from carbon.run_id import given_run_id, new_run_id
-from carbon.tracker import await_deliveries
+from carbon.tracking.tracker import await_deliveries
 
 ROOT = Path(__file__).parent.parent
 

@@ -7,8 +7,8 @@ from decimal import Decimal
 from rich import box
 from rich.table import Table
 
-from carbon.client import Client
 from carbon.errors import CarbonError
+from carbon.rest.client import Client
 from carbon.schema import RunFields, Summary, TradeoffPoint
 from carbon.units import GRAMS_PER_KG
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import streamlit as st
 
 from carbon import settings
-from carbon.client import Client
+from carbon.rest.client import Client
 from carbon.schema import (
     Budget,
     GridFactor,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from carbon import units
-from carbon.run_id import uuid7
+from carbon.attribution.run_id import uuid7
 from carbon.schema import DeviceReport, EpochReport, NodeReport, RunReport
 
 PROJECTS, STUDIES, HOSTS = 20, 3, 50

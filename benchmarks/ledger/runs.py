@@ -19,7 +19,7 @@ from api import rollups
 from api.db import open_database
 from api.tables import RUNS
 from api.writing import row_of
-from carbon.run_id import uuid7
+from carbon.attribution.run_id import uuid7
 from carbon.schema import DeviceReport, EpochReport, NodeReport, RunReport
 
 PROJECTS, STUDIES, HOSTS, PEOPLE = 200, 5, 500, 40

@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from carbon.attribution.visible_devices_rocm import hides, visible_gpus
 from carbon.meters.amd_gpus import Gpu, cards, errors, in_runtime_order, list_gpus, meaning
 from carbon.meters.amd_sources import open_source
 from carbon.meters.base import DeviceInfo, Reading
 from carbon.meters.muted import muted
 from carbon.schema import Component
-from carbon.visible_devices_rocm import hides, visible_gpus
 
 _log = logging.getLogger(__name__)
 

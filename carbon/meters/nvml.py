@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from carbon.attribution.visible_devices import VisibleDevice, visible_devices
 from carbon.meters.base import DeviceInfo, Reading
 from carbon.meters.cuda_order import INFERRED, cuda_order, uuids_of_torch
 from carbon.meters.mig import Slice, slice_of
 from carbon.meters.nvml_sources import CounterSource, PowerSource, Source
 from carbon.schema import Component
-from carbon.visible_devices import VisibleDevice, visible_devices
 
 _log = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@
 
 from difflib import get_close_matches
 
-from carbon.client import Client
 from carbon.errors import UsageError
+from carbon.rest.client import Client
 from carbon.schema import RunReport
 
 _NAMED_AT_MOST = 8

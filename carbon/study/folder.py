@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from carbon.attribution.run_id import new_run_id
 from carbon.errors import CarbonError
-from carbon.run_id import new_run_id
 from carbon.schema import Status
-from carbon.spool import HeldFile
+from carbon.spool.spool import HeldFile
 from carbon.study.machine import with_threads
 from carbon.study.plan import Configuration, PlannedRun
 from carbon.study.spec import StudySpec, extended, make_spec, read_document, write_document

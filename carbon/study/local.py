@@ -4,17 +4,17 @@ import shlex
 import time
 from collections.abc import Sequence
 
-from carbon.children import Child
-from carbon.neighbours import runs_here
+from carbon.attribution.neighbours import runs_here
 from carbon.schema import Status
 from carbon.settings import Settings
-from carbon.spool import Spool
+from carbon.spool.spool import Spool
 from carbon.study import commands, machine
 from carbon.study.folder import StudyFolder
 from carbon.study.plan import PlannedRun
 from carbon.study.progress import Progress
 from carbon.study.results import in_spool
 from carbon.study.spec import StudySpec
+from carbon.tracking.children import Child
 
 POLL_INTERVAL_S = 0.1
 LEFT_OVER_POLL_S = 0.5

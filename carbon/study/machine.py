@@ -4,10 +4,10 @@ import os
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from carbon import enclosing_run, run_id
-from carbon.metering import machine_sources
+from carbon.attribution import enclosing_run, run_id
 from carbon.settings import Settings
 from carbon.study.spec import StudySpec
+from carbon.tracking.metering import machine_sources
 
 THREADS = "OMP_NUM_THREADS"
 

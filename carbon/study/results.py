@@ -4,13 +4,13 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from carbon import delivery
 from carbon.analysis.tradeoff import scaling
-from carbon.client import Client
+from carbon.delivery import delivery
 from carbon.errors import ApiRejectedError, ApiUnreachableError, SpoolError
+from carbon.rest.client import Client
 from carbon.schema import RunReport, TradeoffPoint
 from carbon.settings import Settings
-from carbon.spool import Spool
+from carbon.spool.spool import Spool
 from carbon.study.folder import History
 from carbon.study.plan import Configuration
 from carbon.study.spec import StudySpec

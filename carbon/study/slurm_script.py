@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from carbon import run_id
+from carbon.attribution import run_id
 from carbon.study import commands
 from carbon.study.plan import PlannedRun
 from carbon.study.spec import StudySpec

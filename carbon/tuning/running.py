@@ -9,15 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
-from carbon.delivery import deliver, settle
+from carbon.attribution.run_id import VARIABLE, new_run_id
+from carbon.delivery.delivery import deliver, settle
 from carbon.errors import CarbonError
-from carbon.merge import merge
-from carbon.part import Ended, Part
-from carbon.run_id import VARIABLE, new_run_id
-from carbon.running_parts import RunningParts
 from carbon.schema import RunReport
 from carbon.settings import Settings
-from carbon.spool import Spool, encode
+from carbon.spool.merge import merge
+from carbon.spool.part import Ended, Part
+from carbon.spool.running_parts import RunningParts
+from carbon.spool.spool import Spool, encode
 from carbon.tuning import guard
 from carbon.tuning.commands import trial_command
 from carbon.tuning.journal import Journal, TrialStatus
@@ -197,7 +197,7 @@ def mark_stopped(spool: Spool, run_id: UUID, by: str) -> None:
 
 def hand_over(settings: Settings, run_id: UUID) -> None:
     """Finish a run whose processes are gone, and deliver it where the API answers."""
-    from carbon.client import Client
+    from carbon.rest.client import Client
 
     spool = Spool(settings.spool_dir)
     if run_id not in spool.waiting():

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from carbon import local_ray, topology
+from carbon import local_ray
+from carbon.attribution import topology
 from carbon.errors import CarbonError, UsageError
 from carbon.processes import require
 from carbon.settings import Settings
-from carbon.spool import HeldFile, Spool
+from carbon.spool.spool import HeldFile, Spool
 from carbon.tuning.figures import figures
 from carbon.tuning.journal import BASELINE, FINAL, Journal, Trial
 from carbon.tuning.running import POLL_S, RunningTrial, end_leftovers, hand_over

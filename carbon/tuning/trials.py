@@ -5,7 +5,7 @@ from uuid import UUID
 
 from carbon.analysis.reaching import course
 from carbon.schema import RunReport
-from carbon.spool import Spool
+from carbon.spool.spool import Spool
 from carbon.tuning.journal import Trial, TrialStatus
 from carbon.tuning.space import Value
 

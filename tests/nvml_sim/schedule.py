@@ -4,10 +4,10 @@ import random
 from pathlib import Path
 from uuid import uuid4
 
-from carbon.metering import Metering, Sources
+from carbon.attribution.topology import detect
 from carbon.meters import nvml
-from carbon.spool import Spool
-from carbon.topology import detect
+from carbon.spool.spool import Spool
+from carbon.tracking.metering import Metering, Sources
 from tests.nvml_sim.gpus import SimulatedGpus
 
 SAMPLE_INTERVAL_S = 1.0

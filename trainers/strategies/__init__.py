@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from carbon import topology
+from carbon.attribution import topology
 from carbon.errors import UsageError
 from carbon.study.strategies import STARTS, missing
 from trainers.strategies.base import Options, Strategy

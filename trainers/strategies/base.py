@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from carbon import schema
+from carbon.attribution.topology import Topology
 from carbon.errors import UsageError
-from carbon.topology import Topology
 
 MakeOptimizer: TypeAlias = Callable[[Iterable[nn.Parameter]], Optimizer]
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from carbon.topology import Topology
+from carbon.attribution.topology import Topology
 from trainers.strategies.base import FullState, MakeOptimizer, Options
 from trainers.strategies.process_group import ProcessGroup
 

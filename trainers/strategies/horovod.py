@@ -10,8 +10,8 @@ from typing import Any, Self
 import horovod.torch as hvd
 from torch import Tensor, nn
 
+from carbon.attribution.topology import Topology
 from carbon.errors import UsageError
-from carbon.topology import Topology
 from trainers.strategies.base import FullState, MakeOptimizer, Options, Strategy
 from trainers.strategies.state import gathered, spread
 

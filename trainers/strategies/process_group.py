@@ -20,8 +20,8 @@ from torch._C._distributed_c10d import HashStore, PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 from torch.optim import Optimizer
 
+from carbon.attribution.topology import Topology
 from carbon.errors import UsageError
-from carbon.topology import Topology
 from trainers.strategies.base import Options, Strategy
 
 _TORCHRUN = "torchrun --standalone --nproc-per-node 2 -m trainers.train --strategy {} ..."

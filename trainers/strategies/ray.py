@@ -7,8 +7,8 @@ https://www.usenix.org/conference/osdi18/presentation/moritz; https://docs.ray.i
 import torch.distributed as dist
 from ray.train import torch as ray_torch
 
+from carbon.attribution.topology import Topology
 from carbon.errors import UsageError
-from carbon.topology import Topology
 from trainers.strategies.base import Options
 from trainers.strategies.ddp import DataParallel
 from trainers.strategies.process_group import ProcessGroup

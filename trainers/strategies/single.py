@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from carbon.attribution.topology import Topology
 from carbon.errors import UsageError
-from carbon.topology import Topology
 from trainers.strategies.base import FullState, MakeOptimizer, Options, Strategy
 from trainers.strategies.state import gathered, spread
 

@@ -1,0 +1,1 @@
+"""Talking to the ledger's REST API."""
