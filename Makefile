@@ -30,14 +30,17 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-# Horovod is built while the other tests run: they wait for processes half of the time, which is
-# also why there is one more of them at once than there are cores.
+# Horovod is built while other tests run: they wait for processes half of the time, which is also why
+# there is one more of them at once than there are cores. What starts ten processes for a training
+# comes after them, or each would keep the others from what they wait for.
+MANY_PROCESSES := $(addprefix tests/test_,trainers_ray.py carbon_tuning_search.py trainers_horovod.py)
+
 check: $(VENV)/.dev browser openmpi compiler
 	@$(MAKE) --no-print-directory --jobs 2 tests horovod-if-it-can-be-built
-	$(PYTEST) tests/test_trainers_horovod.py
+	$(PYTEST) --numprocesses 2 --dist loadfile --no-loadscope-reorder $(MANY_PROCESSES)
 
 tests:
-	$(PYTEST) --ignore tests/test_trainers_horovod.py --numprocesses $(TESTS_AT_ONCE) \
+	$(PYTEST) $(addprefix --ignore ,$(MANY_PROCESSES)) --numprocesses $(TESTS_AT_ONCE) \
 		--dist loadfile --no-loadscope-reorder
 
 horovod-if-it-can-be-built:
