@@ -53,6 +53,7 @@ WRONG = [
     (["--name", "a", *SPACE, "--baseline", "x", *COMMAND], "--baseline x: give it as"),
     (["--name", "a", *SPACE, "--first", "x=1", *COMMAND], "x=1 is outside"),
     (["--name", "a", *SPACE, "--task", "digits", "--workers-per-trial", "2"], "one worker"),
+    (["--name", "a", *SPACE, "--task", "nope"], "'nope' is none of the trainers'"),
     (["--name", "a", *SPACE, "--task", "digits", "--strategy", "other"], "--strategy other"),
     (["nowhere.yaml"], "nowhere.yaml: No such file"),
 ]

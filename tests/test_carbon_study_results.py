@@ -86,7 +86,7 @@ def test_a_line_for_each_configuration_fits_a_terminal() -> None:
         if told.status(run) == "completed"
     ]
     rows = [line.split() for line in lines(told, reports)]
-    assert ["single", "1", "1/2", "0", "60", "20", "0.006"] in rows
-    assert ["ray-deepspeed", "1", "2/2", "0", "60", "±", "0", "20", "±", "0", "0.0025"] in rows
+    assert ["single", "1", "1/2", "0", "60", "20", "6", "Wh"] in rows
+    assert ["ray-deepspeed", "1", "2/2", "0", "60", "±", "0", "20", "±", "0", "2.50", "Wh"] in rows
     assert ["ray-deepspeed", "2", "0/2", "1", *["unknown"] * 3] in rows
     assert not any("…" in line for line in lines(told, reports))

@@ -56,6 +56,11 @@ def test_the_project_is_the_task_unless_told(fields: dict[str, Any], project: st
         ({"task": "digits", "strategies": ["other"]}, "'other' is for a command of your own"),
         ({"task": "digits", "arguments": ["python"]}, "'python' is no option of the trainers"),
         ({"task": "digits", "size": "huge"}, "size is 'huge'"),
+        ({"task": "nope"}, "task: 'nope' is none of the trainers': digits, virgo"),
+        (
+            {"task": "digits", "workers": [1, 2], "batch_size": 97},
+            "batch_size: 97 cannot be shared evenly by 2 workers",
+        ),
         ({"command": ["work"]}, "command: none of its words has {workers}"),
         ({"epochs": 3}, "epochs: is for a task"),
         ({"launcher": "ssh"}, "launcher is 'ssh'"),

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from carbon.errors import UsageError
+from carbon.study.tasks import TASKS as KNOWN_TO_STUDIES
 from trainers.loop import Plan, fit
 from trainers.strategies import make_strategy
 from trainers.tasks import SIZES, TASKS, base, make_task
@@ -24,6 +25,10 @@ T = TypeVar("T")
 GENERATED = [name for name in TASKS if name != "digits"]
 tasks = pytest.mark.parametrize("name", TASKS)
 generated = pytest.mark.parametrize("name", GENERATED)
+
+
+def test_studies_know_the_tasks() -> None:
+    assert (*TASKS,) == KNOWN_TO_STUDIES
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from carbon import wording
 from carbon.analysis.tradeoff import scaling
 from carbon.delivery import delivery
 from carbon.errors import ApiRejectedError, ApiUnreachableError, SpoolError
@@ -71,7 +72,7 @@ def table(
 
     shown = Table(title=Text(f"study {spec.name}, project {spec.project}"), box=box.SIMPLE_HEAD)
     shown.add_column("strategy", no_wrap=True)
-    for heading in ("workers", "done", "failed", "run\ns", "epoch\ns", "energy\nkWh"):
+    for heading in ("workers", "done", "failed", "run\ns", "epoch\ns", "energy"):
         shown.add_column(heading, justify="right", no_wrap=True)
     points = {
         Configuration(point.strategy, point.workers): point
@@ -116,4 +117,4 @@ def _spread(values: list[float]) -> str:
 
 def _mean(values: list[float | None]) -> str:
     total, n_known = add_known(values), len(values) - values.count(None)
-    return UNKNOWN if total is None else f"{total / n_known:.3g}"
+    return wording.energy(None if total is None else total / n_known)

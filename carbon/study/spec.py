@@ -18,7 +18,8 @@ from carbon.errors import UsageError
 from carbon.processes import require
 from carbon.schema import Name, Strategy
 from carbon.schema.fields import MAX_WORLD_SIZE
-from carbon.study.strategies import started_by
+from carbon.study.strategies import shared, started_by
+from carbon.study.tasks import unknown
 
 Workers = Annotated[int, Field(ge=1, le=MAX_WORLD_SIZE)]
 Line = Annotated[str, StringConstraints(pattern=r"^[^\r\n\x00]+$")]
@@ -129,6 +130,8 @@ class StudySpec(_Section):
             raise ValueError("give either a task or a command, after `--`")
         if self.command is not None:
             self._check_command(self.command)
+        elif self.task is not None and (reason := unknown(self.task)):
+            raise ValueError(f"task: {reason}")
         elif "other" in self.strategies:
             raise ValueError("strategies: 'other' is for a command of your own, not for a task")
         elif self.arguments and not self.arguments[0].startswith("-"):
@@ -138,6 +141,8 @@ class StudySpec(_Section):
             )
         if "single" in self.strategies and len(self.strategies) == 1 and 1 not in self.workers:
             raise ValueError("workers: 'single' runs with one worker, and 1 is not among them")
+        if self.task is not None and self.scaling == "strong":
+            self._check_batch()
         if self.launcher == "ray":
             self._check_ray()
         if self.launcher == "slurm":
@@ -150,6 +155,13 @@ class StudySpec(_Section):
         for field in ("arguments", "size", "epochs", "batch_size", "learning_rate"):
             if getattr(self, field):
                 raise ValueError(f"{field}: is for a task; a command has its own")
+
+    def _check_batch(self) -> None:
+        for workers in self.workers if set(shared()) & set(self.strategies) else ():
+            if self.batch_size is not None and self.batch_size % workers:
+                raise ValueError(
+                    f"batch_size: {self.batch_size} cannot be shared evenly by {workers} workers"
+                )
 
     def _check_ray(self) -> None:
         by_ray = started_by("ray")

@@ -13,6 +13,7 @@ from carbon.schema import Strategy
 from carbon.schema.fields import Name
 from carbon.study.spec import read_document as read_yaml
 from carbon.study.strategies import STARTS, shared
+from carbon.study.tasks import unknown
 from carbon.tuning.space import (
     Domain,
     Value,
@@ -88,6 +89,8 @@ class TuneSpec(BaseModel):
             raise UsageError(
                 f"--grace-epochs {self.grace_epochs}: more than the --max-epochs {self.max_epochs}"
             )
+        if self.task and (reason := unknown(self.task)):
+            raise UsageError(f"--task: {reason}")
         if self.task and self.strategy not in STARTS:
             raise UsageError(f"--strategy {self.strategy}: is for a command, not for a task")
         if self.workers_per_trial > 1 and self.strategy == "single" and self.task:
