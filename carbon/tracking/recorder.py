@@ -168,6 +168,11 @@ class Recorder:
         self._is_known.wait()
         return self._run_id
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether the spool has what the run has said: a later process can deliver it then."""
+        return self._is_known.is_set() and self._journal.is_on_disk
+
     def report(self) -> RunReport:
         """Return the report: the final one once `settled` is set, until then what is known."""
         self._is_known.wait()

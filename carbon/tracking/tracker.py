@@ -45,6 +45,9 @@ REPORT_WAIT_S = 10.0
 EXIT_WAIT_S = 5.0
 """How long the end of the process waits at most, for all runs together, for their delivery."""
 
+UNKEPT_WAIT_S = 15.0
+"""The same where the spool cannot be written, as on a full disk: who leaves then loses the run."""
+
 
 class track:  # noqa: N801 - used like a function
     """Measure what the block or function below it costs, and report it as one run.
@@ -370,12 +373,13 @@ def await_deliveries() -> None:
 
     To be called by who ends otherwise than an interpreter does.
     """
-    give_up_s = time.monotonic() + EXIT_WAIT_S
+    began_s = time.monotonic()
     # Who presses Ctrl-C now wants to leave, and the run waits in the spool.
     with contextlib.suppress(KeyboardInterrupt):
         for recorder in list(_undelivered):
             if recorder.is_stopping:
-                recorder.delivered.wait(max(give_up_s - time.monotonic(), 0.0))
+                wait_s = EXIT_WAIT_S if recorder.is_kept else UNKEPT_WAIT_S
+                recorder.delivered.wait(max(began_s + wait_s - time.monotonic(), 0.0))
 
 
 def _await_at_exit(recorder: Recorder) -> None:
