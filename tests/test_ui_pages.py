@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
+from typing import Literal
 from urllib.parse import quote, urlencode
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
 from carbon import wording
 from carbon.rest.client import Client
@@ -16,13 +17,13 @@ from carbon.schema import BudgetTerms, PriceTerms, RunReport, Totals
 from carbon.units import emissions_kg
 from tests.factories import make_report
 from tests.fixtures.api import LiveApi, serving
-from tests.fixtures.browser import Watch, open_page, settled, showing
+from tests.fixtures.browser import Kept, Watch, open_page, settled, showing
 from tests.reports import ODD_NAME, ODD_RUN, START, other_projects, recorded_run, scaling_study
 from ui import data
 
 MANY = data.RUNS_AT_MOST + 5
 DAY = timedelta(days=1)
-PHONE = {"width": 390, "height": 844}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,9 @@ def check_totals(page: Page, totals: Totals) -> None:
     )
 
 
-def test_the_overview_shows_what_the_api_says(ledger: Ledger, page: Page) -> None:
+def test_the_overview_shows_what_the_api_says(ledger: Ledger, kept: Kept) -> None:
     summary = ledger.client.summary()
-    open_page(page, ledger.url)
+    page = kept.at(ledger.url)
     expect(page.locator("h1")).to_have_text("Measure Compute Emissions")
     check_totals(page, summary)
     shown = page.locator("[data-table=projects] tbody tr")
@@ -126,11 +127,11 @@ def test_the_overview_shows_what_the_api_says(ledger: Ledger, page: Page) -> Non
         expect(hosted).to_contain_text(place)
 
 
-def test_a_project_shows_what_the_api_says(ledger: Ledger, page: Page) -> None:
+def test_a_project_shows_what_the_api_says(ledger: Ledger, kept: Kept) -> None:
     summary = ledger.client.summary("scaling")
     last = summary.last_run
     assert last is not None
-    open_page(page, ledger.view(project="scaling"))
+    page = kept.at(ledger.view(project="scaling"))
     totals = page.locator(".st-key-totals")
     check_totals(page, summary)
     expect(totals).to_contain_text("All 6 runs")
@@ -149,10 +150,10 @@ def test_a_project_shows_what_the_api_says(ledger: Ledger, page: Page) -> None:
             expect(row).to_contain_text(str(place.intensity_year))
 
 
-def test_a_project_shows_its_budgets_and_what_it_cost(ledger: Ledger, page: Page) -> None:
+def test_a_project_shows_its_budgets_and_what_it_cost(ledger: Ledger, kept: Kept) -> None:
     (budget,) = ledger.client.accounting.budgets("scaling", on=START.date())
     assert budget.spent is not None
-    open_page(page, ledger.view(project="scaling"))
+    page = kept.at(ledger.view(project="scaling"))
     row = page.locator("[data-table=budgets] tbody tr")
     expect(row).to_contain_text("a-month")
     expect(row).to_contain_text(wording.energy(budget.spent))
@@ -162,15 +163,15 @@ def test_a_project_shows_its_budgets_and_what_it_cost(ledger: Ledger, page: Page
     expect(page.locator(".st-key-totals")).to_contain_text(
         f"{wording.money(cost.cost, 'EUR')} for electricity, with PUE"
     )
-    open_page(page, ledger.view(project="unmeasured"))
+    page = kept.at(ledger.view(project="unmeasured"))
     expect(page.locator(".cl-project")).to_have_text("unmeasured")
     expect(page.locator("[data-table=budgets]")).to_have_count(0)
 
 
-def test_a_run_shows_its_bands_and_the_part_above_idle(ledger: Ledger, page: Page) -> None:
+def test_a_run_shows_its_bands_and_the_part_above_idle(ledger: Ledger, kept: Kept) -> None:
     runs = ledger.client.runs(project="scaling").items
     idle = next(run for run in runs if run.idle_energy_kwh is not None)
-    open_page(page, ledger.view(project="scaling", run=str(idle.run_id)))
+    page = kept.at(ledger.view(project="scaling", run=str(idle.run_id)))
     details = page.locator(".st-key-run-details")
     energy = details.locator("[data-figure=run-energy]")
     expect(energy).to_contain_text(wording.energy_band(idle.energy_kwh, idle.energy_uncertainty))
@@ -184,7 +185,7 @@ def test_a_run_shows_its_bands_and_the_part_above_idle(ledger: Ledger, page: Pag
     # The project's other runs know nothing of it, so its total says nothing either.
     expect(page.locator(".st-key-totals [data-figure=energy]")).not_to_contain_text("above idle")
     other = next(run for run in runs if run.idle_energy_kwh is None)
-    open_page(page, ledger.view(project="scaling", run=str(other.run_id)))
+    page = kept.at(ledger.view(project="scaling", run=str(other.run_id)))
     expect(page.locator(".st-key-run-facts")).to_contain_text("run carbon baseline there")
     expect(page.locator("[data-figure=run-energy]")).not_to_contain_text("above idle")
 
@@ -212,17 +213,17 @@ def test_market_based_figures_stand_beside_the_others(ledger: Ledger, page: Page
 
 
 def test_a_total_of_runs_that_all_know_it_shows_the_part_above_idle(
-    ledger: Ledger, page: Page
+    ledger: Ledger, kept: Kept
 ) -> None:
     total = ledger.client.summary(ODD_NAME)
-    open_page(page, ledger.view(project=ODD_NAME))
+    page = kept.at(ledger.view(project=ODD_NAME))
     above = wording.energy((total.energy_kwh or 0.0) - (total.idle_energy_kwh or 0.0))
     expect(page.locator("[data-figure=energy]")).to_contain_text(f"{above} of it above idle")
 
 
-def test_what_a_speedup_cost_is_drawn_and_said(ledger: Ledger, page: Page) -> None:
+def test_what_a_speedup_cost_is_drawn_and_said(ledger: Ledger, kept: Kept) -> None:
     points = [p for p in ledger.client.tradeoff("scaling").points if p.study == "scaling-1"]
-    open_page(page, ledger.view(project="scaling", study="scaling-1"))
+    page = kept.at(ledger.view(project="scaling", study="scaling-1"))
     section = page.locator(".st-key-speedup")
     labels = section.locator("svg.marks text")
     for point in points:
@@ -257,13 +258,13 @@ def test_the_best_configuration_follows_from_what_a_training_may_take(
     expect(page.locator(".st-key-best .cl-warning")).to_contain_text("No configuration fits")
 
 
-def test_a_single_run_is_not_shown_a_second_time_as_the_last(ledger: Ledger, page: Page) -> None:
-    open_page(page, ledger.view(project=ODD_NAME))
+def test_a_single_run_is_not_shown_a_second_time_as_the_last(ledger: Ledger, kept: Kept) -> None:
+    page = kept.at(ledger.view(project=ODD_NAME))
     expect(page.locator(".st-key-totals")).to_contain_text("One run, completed")
     expect(page.locator("[data-figure=equivalent-car_km]")).to_be_visible()
     expect(page.locator("[data-figure=last-run-energy]")).to_have_count(0)
     expect(page.get_by_text("last run: ")).to_have_count(0)
-    open_page(page, ledger.view(project="scaling", study="scaling-1"))
+    page = kept.at(ledger.view(project="scaling", study="scaling-1"))
     expect(page.locator("[data-figure=last-run-energy]")).to_have_count(1)
 
 
@@ -336,9 +337,10 @@ def test_names_are_shown_as_they_are_written(ledger: Ledger, page: Page, watch: 
 
 @pytest.mark.parametrize("project", [None, "scaling", ODD_NAME, "unmeasured", "many", "recorded"])
 def test_nothing_is_fetched_from_elsewhere_and_nothing_complains(
-    ledger: Ledger, page: Page, watch: Watch, project: str | None
+    ledger: Ledger, kept: Kept, project: str | None
 ) -> None:
-    open_page(page, ledger.view(project=project) if project else ledger.url)
+    url = ledger.view(project=project) if project else ledger.url
+    page, watch = kept.at(url), kept.watch(url)
     # Charts are drawn when they come into view.
     for chart in page.locator("[data-testid=stVegaLiteChart]").all():
         chart.scroll_into_view_if_needed()
@@ -368,24 +370,21 @@ def test_the_map_colours_countries_and_outlines_the_own_ones(ledger: Ledger, pag
 
 
 @pytest.mark.parametrize("width", [390, 1400])
-def test_the_map_is_as_large_as_the_page_lets_it(
-    ledger: Ledger, browser: Browser, width: int
-) -> None:
-    with browser.new_context(viewport={"width": width, "height": 900}) as context:
-        page = context.new_page()
-        open_page(page, ledger.view(project="scaling"))
-        chart = page.locator(".st-key-world [data-testid=stVegaLiteChart]")
-        chart.scroll_into_view_if_needed()
-        expect(chart.locator("svg.marks")).to_be_visible()
-        there, land = chart.bounding_box(), chart.locator("g.mark-shape").first.bounding_box()
-        assert there is not None
-        assert land is not None
-        assert land["width"] > 0.8 * there["width"]
-        assert land["height"] > 0.55 * there["height"]
+def test_the_map_is_as_large_as_the_page_lets_it(ledger: Ledger, page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    open_page(page, ledger.view(project="scaling"))
+    chart = page.locator(".st-key-world [data-testid=stVegaLiteChart]")
+    chart.scroll_into_view_if_needed()
+    expect(chart.locator("svg.marks")).to_be_visible()
+    there, land = chart.bounding_box(), chart.locator("g.mark-shape").first.bounding_box()
+    assert there is not None
+    assert land is not None
+    assert land["width"] > 0.8 * there["width"]
+    assert land["height"] > 0.55 * there["height"]
 
 
-def test_who_cannot_see_a_chart_is_told_what_it_is(ledger: Ledger, page: Page) -> None:
-    open_page(page, ledger.view(project="recorded"))
+def test_who_cannot_see_a_chart_is_told_what_it_is(ledger: Ledger, kept: Kept) -> None:
+    page = kept.at(ledger.view(project="recorded"))
     told = [
         chart.get_attribute("aria-label")
         for chart in page.locator("[data-testid=stVegaLiteChart]").all()
@@ -412,18 +411,18 @@ def test_a_region_is_recommended(ledger: Ledger, page: Page) -> None:
     assert "elsewhere_in=Countries" in page.url
 
 
-def test_of_many_runs_the_newest_are_shown_and_the_rest_is_said(ledger: Ledger, page: Page) -> None:
-    open_page(page, ledger.view(project="many"))
+def test_of_many_runs_the_newest_are_shown_and_the_rest_is_said(ledger: Ledger, kept: Kept) -> None:
+    page = kept.at(ledger.view(project="many"))
     expect(page.locator(".st-key-timeline")).to_contain_text(
         f"The newest {data.RUNS_AT_MOST} of {MANY} runs"
     )
     oldest = ledger.client.runs(project="many", limit=MANY).items[-1]
-    open_page(page, ledger.view(project="many", run=str(oldest.run_id)))
+    page = kept.at(ledger.view(project="many", run=str(oldest.run_id)))
     expect(page.locator(".st-key-run-facts")).to_contain_text(str(oldest.run_id))
 
 
-def test_what_a_run_recorded_over_time_is_drawn(ledger: Ledger, page: Page) -> None:
-    open_page(page, ledger.view(project="recorded"))
+def test_what_a_run_recorded_over_time_is_drawn(ledger: Ledger, kept: Kept) -> None:
+    page = kept.at(ledger.view(project="recorded"))
     section = page.locator(".st-key-series")
     for title in ("Power (W)", "Memory in use (GiB)", "Temperature (°C)", "Network (MB/s)"):
         chart = section.locator("[data-testid=stVegaLiteChart]").filter(has_text=title)
@@ -431,7 +430,7 @@ def test_what_a_run_recorded_over_time_is_drawn(ledger: Ledger, page: Page) -> N
         expect(chart.locator("svg.marks")).to_be_visible()
     # Few devices are told of at once.
     expect(page.locator("[data-table=devices]")).to_be_visible()
-    open_page(page, ledger.view(project="unmeasured"))
+    page = kept.at(ledger.view(project="unmeasured"))
     expect(page.locator(".st-key-series")).to_contain_text("Nothing was recorded over time.")
     expect(page.locator(".st-key-series code")).to_have_text("CARBON_SERIES=all")
 
@@ -449,8 +448,8 @@ def test_many_devices_stay_folded_until_they_are_asked_for(
     expect(devices.locator("tbody tr")).to_have_count(16)
 
 
-def test_amounts_too_small_to_tell_have_no_band(ledger: Ledger, page: Page) -> None:
-    open_page(page, ledger.view(project="many"))
+def test_amounts_too_small_to_tell_have_no_band(ledger: Ledger, kept: Kept) -> None:
+    page = kept.at(ledger.view(project="many"))
     card = page.locator("[data-figure=equivalent-car_km]")
     expect(card).to_contain_text("last run: less than 1 cm")
     expect(card).not_to_contain_text("±")
@@ -463,9 +462,9 @@ def test_amounts_too_small_to_tell_have_no_band(ledger: Ledger, page: Page) -> N
     ids=["project", "run"],
 )
 def test_an_address_that_names_nothing_says_so(
-    ledger: Ledger, page: Page, query: dict[str, str]
+    ledger: Ledger, kept: Kept, query: dict[str, str]
 ) -> None:
-    open_page(page, ledger.view(**query))
+    page = kept.at(ledger.view(**query))
     warning = page.locator(".cl-warning").filter(has_text=list(query.values())[-1])
     expect(warning).to_be_visible()
 
@@ -481,24 +480,22 @@ def test_an_address_that_names_nothing_says_so(
     ],
 )
 def test_a_phone_never_scrolls_sideways(
-    ledger: Ledger, browser: Browser, project: str | None, scheme: str
+    ledger: Ledger, page: Page, project: str | None, scheme: Literal["light", "dark"]
 ) -> None:
-    with browser.new_context(viewport=PHONE, color_scheme=scheme) as context:  # type: ignore[arg-type]
-        page = context.new_page()
-        open_page(page, ledger.view(project=project) if project else ledger.url)
-        for chart in page.locator("[data-testid=stVegaLiteChart]").all():
-            chart.scroll_into_view_if_needed()
-            expect(chart.locator("svg.marks")).to_be_visible()
-        width = page.evaluate(
-            "Math.max(...Array.from(document.querySelectorAll('.stApp, .stMain *'),"
-            " element => element.getBoundingClientRect().right))"
-        )
-        assert width <= PHONE["width"]
-        background = page.evaluate(
-            "getComputedStyle(document.querySelector('.stApp')).backgroundColor"
-        )
-        lightness = sum(int(part) for part in re.findall(r"\d+", background)[:3])
-        assert lightness > 600 if scheme == "light" else lightness < 150
+    page.set_viewport_size(PHONE)
+    page.emulate_media(color_scheme=scheme)
+    open_page(page, ledger.view(project=project) if project else ledger.url)
+    for chart in page.locator("[data-testid=stVegaLiteChart]").all():
+        chart.scroll_into_view_if_needed()
+        expect(chart.locator("svg.marks")).to_be_visible()
+    width = page.evaluate(
+        "Math.max(...Array.from(document.querySelectorAll('.stApp, .stMain *'),"
+        " element => element.getBoundingClientRect().right))"
+    )
+    assert width <= PHONE["width"]
+    background = page.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
+    lightness = sum(int(part) for part in re.findall(r"\d+", background)[:3])
+    assert lightness > 600 if scheme == "light" else lightness < 150
 
 
 def test_an_escaped_address_is_what_the_selector_makes(ledger: Ledger, page: Page) -> None:

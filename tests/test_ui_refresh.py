@@ -10,8 +10,6 @@ from tests.factories import make_report
 from tests.fixtures.api import LiveApi
 from tests.fixtures.browser import Watch, open_page
 
-PATIENCE_MS = 60_000
-
 
 def going_on(seq: int, energy_kwh: float, first: RunReport | None = None) -> RunReport:
     fields = {} if first is None else {"run_id": first.run_id}
@@ -31,7 +29,7 @@ def going_on(seq: int, energy_kwh: float, first: RunReport | None = None) -> Run
 
 def shows(page: Page, figure: str, energy_kwh: float) -> None:
     value = page.locator(f"[data-figure={figure}] data")
-    expect(value).to_have_attribute("value", repr(energy_kwh), timeout=PATIENCE_MS)
+    expect(value).to_have_attribute("value", repr(energy_kwh))
 
 
 def test_figures_of_a_running_run_grow_and_its_end_is_seen(
@@ -52,14 +50,14 @@ def test_figures_of_a_running_run_grow_and_its_end_is_seen(
         shows(page, "energy", 2.0)
         shows(page, "run-energy", 2.0)
         # Nothing on the page contradicts the new figures.
-        expect(page.locator("[data-table=nodes]")).to_contain_text("2 kWh", timeout=PATIENCE_MS)
-        expect(page.get_by_text("2 epochs", exact=True)).to_be_visible(timeout=PATIENCE_MS)
+        expect(page.locator("[data-table=nodes]")).to_contain_text("2 kWh")
+        expect(page.get_by_text("2 epochs", exact=True)).to_be_visible()
         (km,) = [e for e in client.summary("digits").equivalents if e.key == "car_km"]
         shows(page, "equivalent-car_km", km.amount)
         expect(sources).to_have_attribute("open", "")
         expect(page.get_by_text("Its series arrive with the run's end.")).to_be_visible()
         client.put_run(make_report(run_id=first.run_id, seq=3, status="interrupted", name="mine"))
-        expect(status).to_have_text("interrupted", timeout=PATIENCE_MS)
+        expect(status).to_have_text("interrupted")
         shows(page, "run-energy", 0.003)
         expect(page.get_by_text("One run, interrupted")).to_be_visible()
         expect(page.get_by_text("running now")).to_have_count(0)
@@ -77,7 +75,7 @@ def test_the_overview_follows_too(live_api: LiveApi, live_ui: str, page: Page) -
         shows(page, "energy", 2.5)
         for table in ("projects", "places"):
             row = page.locator(f"[data-table={table}]")
-            expect(row).to_contain_text("2.50 kWh", timeout=PATIENCE_MS)
+            expect(row).to_contain_text("2.50 kWh")
 
 
 def test_charts_and_places_follow_in_place_and_can_be_used_meanwhile(
@@ -91,25 +89,25 @@ def test_charts_and_places_follow_in_place_and_can_be_used_meanwhile(
         page.set_viewport_size({"width": 1400, "height": 6000})
         open_page(page, f"{live_ui}/?project=digits")
         points = page.locator(".st-key-timeline svg.marks .mark-symbol path")
-        expect(points).to_have_count(2, timeout=PATIENCE_MS)
+        expect(points).to_have_count(2)
         bars = page.locator(".st-key-runs svg.marks .mark-rect path")
-        expect(bars).to_have_count(2, timeout=PATIENCE_MS)
-        expect(page.locator(".st-key-world svg.marks")).to_be_visible(timeout=PATIENCE_MS)
+        expect(bars).to_have_count(2)
+        expect(page.locator(".st-key-world svg.marks")).to_be_visible()
         # An element that is drawn anew would flicker, and lose this.
         page.evaluate("for (const chart of document.querySelectorAll('svg.marks')) chart.seen = 1")
         drawn = bars.last.get_attribute("d")
         client.put_run(going_on(2, 2.8, first))
         places = page.locator("[data-table=places]")
-        expect(places).to_contain_text("5.80 kWh", timeout=PATIENCE_MS)
-        expect(bars.last).not_to_have_attribute("d", drawn or "", timeout=PATIENCE_MS)
+        expect(places).to_contain_text("5.80 kWh")
+        expect(bars.last).not_to_have_attribute("d", drawn or "")
         for section in ("timeline", "runs", "world"):
             assert page.locator(f".st-key-{section} svg.marks").evaluate("chart => chart.seen")
         page.locator(".st-key-elsewhere").get_by_text("Countries", exact=True).click()
         verdict = page.locator(".st-key-elsewhere .cl-verdict")
-        expect(verdict).to_contain_text("countries it has the cleanest", timeout=PATIENCE_MS)
+        expect(verdict).to_contain_text("countries it has the cleanest")
         facts = page.locator(".st-key-run-facts")
-        expect(facts).to_contain_text(str(first.run_id), timeout=PATIENCE_MS)
+        expect(facts).to_contain_text(str(first.run_id))
         bars.first.click()
-        expect(facts).to_contain_text(str(before.run_id), timeout=PATIENCE_MS)
+        expect(facts).to_contain_text(str(before.run_id))
         expect(page.locator(".st-key-run-details .cl-status")).to_have_text("completed")
         assert watch.complaints == []
