@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from tests.factories import make_report
 from tests.fixtures.api import LiveApi
 from tests.fixtures.browser import Watch
+from tests.patience import PATIENCE_S
 
 EVERY_KIND = [
     "/v1/summary",
@@ -142,7 +143,7 @@ def test_head_stores_nothing(api_client: TestClient) -> None:
 
 
 def test_head_over_the_wire_keeps_the_connection_in_step(live_api: LiveApi) -> None:
-    with httpx.Client(base_url=live_api.url, timeout=30) as client:
+    with httpx.Client(base_url=live_api.url, timeout=PATIENCE_S) as client:
         for _ in range(3):
             headed = client.head("/v1/grid")
             assert int(headed.headers["content-length"]) > 1000

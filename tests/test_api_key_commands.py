@@ -15,6 +15,7 @@ from tests.factories import make_report
 from tests.fixtures.api import ROOT, clean_environment
 from tests.fixtures.ledgers import Ledgers
 from tests.keys import bearing
+from tests.patience import PATIENCE_S
 
 ELSEWHERE = "servers that run refuse it within seconds"
 
@@ -145,7 +146,7 @@ def test_the_command_passes_everything_on(tmp_path: Path) -> None:
             [sys.executable, "-m", "carbon", "keys", *arguments],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             cwd=ROOT,
             env=clean_environment() | {"CARBON_DATABASE_URL": f"sqlite:///{tmp_path}/ledger.db"},
         )

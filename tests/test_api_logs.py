@@ -17,6 +17,7 @@ from api.logs import JsonLines, TextLines
 from tests.factories import make_report
 from tests.fixtures.api import LiveApi, serving
 from tests.fixtures.ledgers import Ledgers
+from tests.patience import PATIENCE_S
 
 KEY = "correct-horse-battery"
 PASSWORD = "hunter22"
@@ -154,7 +155,7 @@ def test_a_json_line_stays_one_line() -> None:
 
 def ask(server: LiveApi) -> None:
     for path in ("/v1/summary", "/nope%0Aforged"):
-        httpx.get(f"{server.url}{path}", headers={"X-Request-ID": "mine"}, timeout=30)
+        httpx.get(f"{server.url}{path}", headers={"X-Request-ID": "mine"}, timeout=PATIENCE_S)
 
 
 def test_as_json_every_line_of_the_real_server_is_an_object(tmp_path: Path) -> None:

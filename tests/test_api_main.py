@@ -30,9 +30,8 @@ from tests.fixtures.api import ROOT, SERVE, LiveApi, begun, clean_environment, s
 from tests.fixtures.ledgers import Ledgers
 from tests.fixtures.tracking import wait_until
 from tests.keys import bearing, make_key
+from tests.patience import PATIENCE_S
 from tests.test_carbon_spool_part import EVENTS, STARTED
-
-TIMEOUT_S = 30
 
 
 def run(*options: str, **environ: str) -> "subprocess.CompletedProcess[str]":
@@ -40,7 +39,7 @@ def run(*options: str, **environ: str) -> "subprocess.CompletedProcess[str]":
         [*SERVE, *options],
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_S,
+        timeout=PATIENCE_S,
         check=False,
         cwd=ROOT,
         env=clean_environment() | environ,
@@ -58,7 +57,7 @@ def test_it_says_where_it_is_and_serves_there(live_api: LiveApi, tmp_path: Path)
         assert client.put_run(report).seq == 0
         assert client.run(report.run_id) == report
         assert client.summary().runs == 1
-    assert httpx.get(f"{live_api.url}/docs", timeout=TIMEOUT_S).status_code == 200
+    assert httpx.get(f"{live_api.url}/docs", timeout=PATIENCE_S).status_code == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -75,10 +74,10 @@ def test_a_signal_ends_it_cleanly_and_quietly(tmp_path: Path, number: signal.Sig
         assert process.stdout is not None
         ready = process.stdout.readline()
         url = ready.split()[4]
-        with httpx.Client(timeout=TIMEOUT_S) as kept_alive:
+        with httpx.Client(timeout=PATIENCE_S) as kept_alive:
             assert kept_alive.get(f"{url}/v1/summary").status_code == 200
             process.send_signal(number)
-            rest, errors = process.communicate(timeout=TIMEOUT_S)
+            rest, errors = process.communicate(timeout=PATIENCE_S)
     assert ready == (
         f"Carbon Ledger API on {url} (docs at /docs), ledger in sqlite:///{tmp_path}/ledger.db\n"
     )
@@ -89,7 +88,7 @@ def test_a_signal_ends_it_cleanly_and_quietly(tmp_path: Path, number: signal.Sig
 def is_listening(server: LiveApi) -> bool:
     host, port = server.url.removeprefix("http://").split(":")
     try:
-        socket.create_connection((host, int(port)), timeout=TIMEOUT_S).close()
+        socket.create_connection((host, int(port)), timeout=PATIENCE_S).close()
     except ConnectionError:
         return False
     return True
@@ -110,7 +109,7 @@ def test_what_is_under_way_is_answered_before_it_ends(
         while chunk := connection.recv(65536):
             answer += chunk
     assert answer.startswith(b"HTTP/1.1 201 ")
-    assert live_api.process.wait(TIMEOUT_S) == 0
+    assert live_api.process.wait(PATIENCE_S) == 0
     assert live_api.end() == (0, "")
     # It closed the database, which puts SQLite's log back into the file.
     assert not live_api.database.with_name("ledger.db-wal").exists()
@@ -131,11 +130,11 @@ def test_the_same_signal_again_ends_it_at_once(live_api: LiveApi) -> None:
 def test_other_names_are_refused_without_a_key_only(tmp_path: Path) -> None:
     evil = {"Host": "evil.example"}
     with serving(tmp_path) as server:
-        answer = httpx.get(f"{server.url}/v1/summary", headers=evil, timeout=TIMEOUT_S)
+        answer = httpx.get(f"{server.url}/v1/summary", headers=evil, timeout=PATIENCE_S)
         assert answer.status_code == 421
         assert Problem.model_validate_json(answer.content).status == 421
     with serving(tmp_path, CARBON_API_KEY="correct horse") as server:
-        answer = httpx.get(f"{server.url}/readyz", headers=evil, timeout=TIMEOUT_S)
+        answer = httpx.get(f"{server.url}/readyz", headers=evil, timeout=PATIENCE_S)
         assert answer.status_code == 200
 
 
@@ -151,7 +150,7 @@ def test_it_serves_other_machines_with_a_key(tmp_path: Path) -> None:
         port = server.url.rsplit(":", 1)[1]
         local = f"http://127.0.0.1:{port}"
         assert server.url == f"http://0.0.0.0:{port}"
-        assert httpx.get(f"{local}/v1/summary", timeout=TIMEOUT_S).status_code == 401
+        assert httpx.get(f"{local}/v1/summary", timeout=PATIENCE_S).status_code == 401
         with Client(server.settings) as client:
             assert client.summary().runs == 0
 
@@ -161,22 +160,22 @@ def test_it_serves_other_machines_with_a_key_of_the_ledger(tmp_path: Path) -> No
     key, text = make_key(ledger, "digits")
     with serving(tmp_path, "--host", "0.0.0.0") as server:
         url = f"http://127.0.0.1:{server.url.rsplit(':', 1)[1]}/v1/summary"
-        assert httpx.get(url, timeout=TIMEOUT_S).status_code == 401
-        assert httpx.get(url, headers=bearing(text), timeout=TIMEOUT_S).status_code == 200
+        assert httpx.get(url, timeout=PATIENCE_S).status_code == 401
+        assert httpx.get(url, headers=bearing(text), timeout=PATIENCE_S).status_code == 200
         engine = open_database(ledger)
         with writing(engine) as connection:
             keys.revoke(connection, key.id, datetime.now(UTC))
         engine.dispose()
         # Without any key it is closed, not open.
         wait_until(lambda: httpx.get(url, headers=bearing(text)).status_code == 401)
-        assert httpx.get(url, timeout=TIMEOUT_S).status_code == 401
+        assert httpx.get(url, timeout=PATIENCE_S).status_code == 401
 
 
 def test_it_serves_anyone_where_that_is_said(tmp_path: Path) -> None:
     with serving(tmp_path, "--host", "0.0.0.0", "--allow-anyone") as server:
         url = f"http://127.0.0.1:{server.url.rsplit(':', 1)[1]}/v1/summary"
         named = {"Host": "ledger.lab.example"}
-        assert httpx.get(url, headers=named, timeout=TIMEOUT_S).status_code == 200
+        assert httpx.get(url, headers=named, timeout=PATIENCE_S).status_code == 200
 
 
 def test_what_waits_on_the_servers_machine_gets_in_without_a_key_there(tmp_path: Path) -> None:
@@ -266,7 +265,7 @@ def test_a_bad_setting_is_named(tmp_path: Path) -> None:
 def raw(server: LiveApi, data: bytes) -> bytes:
     """Send bytes as they are, say nothing more, and return what comes back."""
     host, port = server.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=TIMEOUT_S) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
         connection.sendall(data)
         connection.shutdown(socket.SHUT_WR)
         received = b""
@@ -299,7 +298,7 @@ def test_a_body_too_large_is_refused(live_api: LiveApi, chunked: bool) -> None:
             yield block
 
     path = f"{live_api.url}/v1/runs/{make_report().run_id}"
-    answer = httpx.put(path, content=blocks() if chunked else b" " * size, timeout=TIMEOUT_S)
+    answer = httpx.put(path, content=blocks() if chunked else b" " * size, timeout=PATIENCE_S)
     assert answer.status_code == 413
     assert Problem.model_validate_json(answer.content).detail == (
         "the body is larger than 16 MiB; log fewer metrics or epochs"
@@ -324,7 +323,7 @@ def put(server: LiveApi, report: RunReport) -> httpx.Response:
     return httpx.put(
         f"{server.url}/v1/runs/{report.run_id}",
         content=report.model_dump_json(),
-        timeout=TIMEOUT_S,
+        timeout=PATIENCE_S,
     )
 
 
@@ -338,7 +337,7 @@ def test_writers_of_one_run_on_two_servers_leave_the_highest_seq(ledgers: Ledger
         together = threading.Barrier(writers)
 
         def deliver(report: RunReport) -> tuple[int, int]:
-            together.wait(TIMEOUT_S)
+            together.wait(PATIENCE_S)
             answer = put((one, two)[report.seq % 2], report)
             return answer.status_code, answer.json()["seq"]
 
@@ -368,7 +367,7 @@ def test_what_was_acknowledged_survives_a_kill(ledgers: Ledgers) -> None:
                 client.put_run(report)
                 acknowledged[report.run_id] = report.model_dump_json()
             server.process.send_signal(signal.SIGKILL)
-            assert server.process.wait(TIMEOUT_S) == -signal.SIGKILL
+            assert server.process.wait(PATIENCE_S) == -signal.SIGKILL
     with (
         serving(ledgers.directory, database_url=ledgers.url()) as server,
         Client(server.settings) as client,

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from carbon.schema import RunReport
 from tests.factories import make_report
 from tests.fixtures.api import LiveApi, begun, serving
+from tests.patience import PATIENCE_S
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -150,11 +151,11 @@ def test_servers_that_share_a_directory_tell_of_all_of_them(tmp_path: Path) -> N
     ):
 
         def page(server: LiveApi) -> Samples:
-            return read(httpx.get(f"{server.url}/metrics", timeout=30).text)
+            return read(httpx.get(f"{server.url}/metrics", timeout=PATIENCE_S).text)
 
         for server, times in ((one, 2), (two, 3)):
             for _ in range(times):
-                httpx.get(f"{server.url}/v1/summary", timeout=30)
+                httpx.get(f"{server.url}/v1/summary", timeout=PATIENCE_S)
         of_route = {"method": "GET", "route": "/v1/summary"}
         for server in (one, two):
             found = page(server)

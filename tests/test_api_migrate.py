@@ -22,6 +22,7 @@ from carbon.errors import SettingsError
 from tests.factories import make_report
 from tests.fixtures.api import ROOT, clean_environment
 from tests.fixtures.ledgers import Ledgers
+from tests.patience import PATIENCE_S
 
 REPORT = make_report()
 PATH = f"/v1/runs/{REPORT.run_id}"
@@ -311,7 +312,11 @@ migrate.command.upgrade = upgrade_and_die
 migrate.upgrade(engine_of({url!r}))
 """
     done = subprocess.run(
-        [sys.executable, "-c", killed], cwd=ROOT, env=clean_environment(), check=False, timeout=60
+        [sys.executable, "-c", killed],
+        cwd=ROOT,
+        env=clean_environment(),
+        check=False,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == -9
     assert tables(url) == held
@@ -329,7 +334,7 @@ def test_an_upgrade_can_be_run_by_several_at_once(ledgers: Ledgers) -> None:
         )
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=60)[0].splitlines()[-1] for process in running]
+    said = [process.communicate(timeout=PATIENCE_S)[0].splitlines()[-1] for process in running]
     assert [process.returncode for process in running] == [0, 0]
     assert sorted(line.split(" is ")[1] for line in said) == [
         f"up to date, at {migrate.head()}",

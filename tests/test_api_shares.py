@@ -15,9 +15,9 @@ from carbon.rest.client import Client
 from carbon.schema import RunReport
 from tests.fixtures.api import serving
 from tests.fixtures.ledgers import Ledgers
+from tests.patience import PATIENCE_S
 from tests.test_carbon_spool_shares import RUN_ID, share, whole
 
-TIMEOUT_S = 30
 PATH = f"/v1/runs/{RUN_ID}"
 
 
@@ -134,12 +134,12 @@ def test_nodes_that_report_at_once_to_two_servers_all_count(
     ):
         together = threading.Barrier(hosts)
         if first_whole:
-            httpx.put(f"{one.url}{PATH}", content=whole("0").model_dump_json(), timeout=TIMEOUT_S)
+            httpx.put(f"{one.url}{PATH}", content=whole("0").model_dump_json(), timeout=PATIENCE_S)
 
         def deliver(report: RunReport) -> tuple[int, int]:
-            together.wait(TIMEOUT_S)
+            together.wait(PATIENCE_S)
             url = random.choice((one, two)).url
-            answer = httpx.put(f"{url}{PATH}", content=report.model_dump_json(), timeout=TIMEOUT_S)
+            answer = httpx.put(f"{url}{PATH}", content=report.model_dump_json(), timeout=PATIENCE_S)
             return answer.status_code, answer.json()["seq"]
 
         for seq in range(1, rounds + 1):

@@ -14,6 +14,7 @@ from benchmarks.environments import Environment
 from benchmarks.summary import Summary
 from benchmarks.table import Row
 from benchmarks.tools import ALL, NOTHING, OURS, PEERS, Tool
+from tests.patience import PATIENCE_S
 
 HERE = Environment(Path(sys.prefix))
 
@@ -135,7 +136,7 @@ def test_ours_is_measured_in_a_process_of_its_own(
     options = {"count": 1, "gap_s": 0.0, "window_s": (1.2, 1.2)}
     root = str(Path(__file__).parent.parent)
     with Child(OURS, HERE, "windows", options, {**gpus.env, "PYTHONPATH": root}) as child:
-        found = child.result(timeout_s=60)
+        found = child.result(timeout_s=PATIENCE_S)
         assert list(child.spool.iterdir())
     assert not child.folder.exists()
     assert at_home_in(child.folder) == []
@@ -148,7 +149,7 @@ def test_a_tool_that_fails_says_why_and_stops_no_other(tmp_path: Path) -> None:
     bench = Bench((NOTHING,), {"nothing": HERE}, tmp_path, tmp_path, is_quick=True)
     broken = Tool("missing", None)
     with Child(broken, HERE, "latency", {}) as child, pytest.raises(ChildError) as error:
-        child.result(timeout_s=60)
+        child.result(timeout_s=PATIENCE_S)
     bench.failed("latency", broken, error.value)
     bench.failed("latency", broken, error.value)
     assert len(bench.problems) == 1

@@ -16,6 +16,7 @@ from carbon.settings import Settings
 from carbon.spool.spool import Spool
 from tests.fixtures.spools import settled
 from tests.fixtures.tracking import closed_port, joules
+from tests.patience import PATIENCE_S
 
 SCRIPT = """
 import os, time
@@ -119,7 +120,7 @@ def test_two_nodes_of_torchrun_are_one_run(
         )
         for rank, spool in enumerate(spools)
     ]
-    outputs = [node.communicate(timeout=120) for node in nodes]
+    outputs = [node.communicate(timeout=PATIENCE_S) for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], outputs
     said = {line for out, _ in outputs for line in out.split() if line.count("-") == 4}
     (run_id,) = said

@@ -18,6 +18,7 @@ from carbon.settings import Settings
 from carbon.spool.spool import Spool
 from tests.fixtures.api import LiveApi
 from tests.fixtures.nvml import MakeGpus
+from tests.patience import PATIENCE_S
 from tests.test_carbon_joining import STEADY
 from tests.test_carbon_tracking_launch import CARBON_RUN
 
@@ -59,7 +60,7 @@ def test_without_a_spool_it_is_one_run_that_carbon_run_has_measured(
         env=env,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         preexec_fn=None if most_bytes is None else lambda: may_write(most_bytes),
     )
     assert done.returncode == 0, done.stderr

@@ -9,6 +9,7 @@ import pytest
 
 from carbon.attribution.launcher_process import LauncherProcess, launcher_process
 from carbon.attribution.topology import Topology
+from tests.patience import PATIENCE_S
 from tests.test_carbon_attribution_topology import HOROVOD, MPICH, OPENMPI_ONE_NODE, SLURM_ONE_NODE
 
 Env = dict[str, str]
@@ -36,7 +37,7 @@ def said(command: list[str], env: Env, *, has_own_session: bool = False) -> str:
         env=env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         start_new_session=has_own_session,
     )
     assert done.returncode == 0, done.stderr

@@ -18,6 +18,7 @@ from carbon.tracking.tracker import track
 from tests.fixtures.nvml import MakeGpus
 from tests.fixtures.spools import settled
 from tests.fixtures.tracking import joules, steady_sources
+from tests.patience import PATIENCE_S
 
 POWER_W = 300 + 60 + 10  # A GPU that all runs use, the CPU and the RAM of `steady_sources`.
 
@@ -144,7 +145,7 @@ def test_runs_of_several_processes_add_up_and_the_busy_one_has_more(
     children = [
         subprocess.Popen([sys.executable, "-c", SCRIPT, *one], env=tracked_env) for one in arguments
     ]
-    assert [child.wait(60) for child in children] == [0, 0, 0]
+    assert [child.wait(PATIENCE_S) for child in children] == [0, 0, 0]
     spool = Spool(settings.spool_dir)
     reports: dict[str, RunReport] = {}
     for run_id in spool.waiting():

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from carbon.attribution.topology import Topology, detect
+from tests.patience import PATIENCE_S
 
 HOST = socket.gethostname()
 
@@ -307,6 +308,10 @@ with tempfile.NamedTemporaryFile() as file:
 """
     environ = {k: v for k, v in os.environ.items() if k not in TORCHRUN | SLURM}
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env=environ, timeout=60
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env=environ,
+        timeout=PATIENCE_S,
     )
     assert done.stdout == "torch.distributed 0 1 True\n", done.stderr

@@ -15,6 +15,7 @@ from carbon.settings import Settings
 from carbon.spool.spool import Spool
 from tests.fixtures.api import LiveApi
 from tests.fixtures.tracking import closed_port, wait_until
+from tests.patience import PATIENCE_S
 from tests.test_api_migrate import WITHOUT_SHARES
 from tests.test_carbon_tracking_tracker_processes import start
 
@@ -27,7 +28,7 @@ def carbon(*arguments: str, env: Env) -> "subprocess.CompletedProcess[str]":
         env={**env, "COLUMNS": "200"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
 
 
@@ -96,8 +97,8 @@ def test_sync_of_nothing(tracked_env: Env) -> None:
 def test_sync_delivers_what_waits_once_the_api_is_there(
     settings: Settings, tracked_env: Env, live_api: LiveApi
 ) -> None:
-    start(tracked_env).communicate(timeout=60)
-    start(tracked_env, "os.kill(os.getpid(), 9)").communicate(timeout=60)
+    start(tracked_env).communicate(timeout=PATIENCE_S)
+    start(tracked_env, "os.kill(os.getpid(), 9)").communicate(timeout=PATIENCE_S)
     done = carbon("sync", env=tracked_env)
     assert done.returncode == 1
     assert is_one_line(done.stderr)
@@ -133,7 +134,7 @@ def server_env(tracked_env: Env, tmp_path: Path) -> Env:
 
 
 def test_serve_takes_over_what_waits_on_its_machine(settings: Settings, server_env: Env) -> None:
-    start(server_env, "os.kill(os.getpid(), 9)").communicate(timeout=60)
+    start(server_env, "os.kill(os.getpid(), 9)").communicate(timeout=PATIENCE_S)
     port = settings.base_url.rsplit(":", 1)[1]
     with running("serve", "--port", port, env=server_env) as server:
         with Client(settings) as client:
@@ -141,7 +142,7 @@ def test_serve_takes_over_what_waits_on_its_machine(settings: Settings, server_e
             wait_until(lambda: len(client.runs().items) == 1)
             assert client.runs().items[0].status == "interrupted"
         server.send_signal(signal.SIGTERM)
-        output, errors = server.communicate(timeout=30)
+        output, errors = server.communicate(timeout=PATIENCE_S)
     assert server.returncode == 0, errors
     assert f"http://127.0.0.1:{port}" in output
     assert Spool(settings.spool_dir).waiting() == []
@@ -190,9 +191,9 @@ def test_up_starts_both_and_stops_both(server_env: Env) -> None:
     port, ui_port = closed_port(), closed_port()
     arguments = ["up", "--port", str(port), "--ui-port", str(ui_port)]
     with running(*arguments, env=server_env) as both:
-        wait_until(lambda: is_listening(port) and is_listening(ui_port), timeout_s=60)
+        wait_until(lambda: is_listening(port) and is_listening(ui_port))
         both.send_signal(signal.SIGINT)
-        output, errors = both.communicate(timeout=60)
+        output, errors = both.communicate(timeout=PATIENCE_S)
     assert both.returncode == 0, errors
     assert f"http://127.0.0.1:{port}" in output
     assert f"http://127.0.0.1:{ui_port}" in output

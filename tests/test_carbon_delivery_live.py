@@ -29,6 +29,7 @@ from carbon.spool.part import Ended, EpochEnded, Metered, Sampled, Started
 from carbon.spool.spool import Spool
 from tests.fixtures.api import LiveApi, serving
 from tests.fixtures.tracking import closed_port, joules, wait_until
+from tests.patience import PATIENCE_S
 
 WATTS = 370.0
 TRAINING = """
@@ -62,14 +63,14 @@ class Training:
         """End the training and return how long the process then took to be gone, in seconds."""
         self._stop_file.touch()
         began_s = time.monotonic()
-        output, errors = self.process.communicate(timeout=60)
+        output, errors = self.process.communicate(timeout=PATIENCE_S)
         took_s = time.monotonic() - began_s
         assert (self.process.returncode, output, errors) == (0, "", "")
         return took_s
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=PATIENCE_S)
 
 
 @contextmanager
@@ -79,7 +80,7 @@ def training(env: dict[str, str], directory: Path) -> Iterator[Training]:
         yield started
     finally:
         started.process.kill()
-        started.process.communicate(timeout=60)
+        started.process.communicate(timeout=PATIENCE_S)
 
 
 def live_env(env: dict[str, str], url: str, interval_s: float = 0.2) -> dict[str, str]:
@@ -104,7 +105,7 @@ def the_run(client: Client) -> RunFields:
         found.extend([run] if run else [])
         return bool(found)
 
-    wait_until(is_there, timeout_s=30)
+    wait_until(is_there)
     return found[-1]
 
 
@@ -153,7 +154,7 @@ def test_a_killed_run_is_interrupted_and_then_finished_from_its_spool(
         wait_until(lambda: the_run(client).seq > 2)
         started.kill()
         told = the_run(client)
-        wait_until(lambda: the_run(client).status == "interrupted", timeout_s=30)
+        wait_until(lambda: the_run(client).status == "interrupted")
         marked = the_run(client)
         assert marked.seq >= told.seq
         assert marked.energy_kwh == client.summary().energy_kwh
@@ -198,7 +199,7 @@ def test_a_run_goes_on_being_told_of_after_the_api_was_away(
                 statuses.add(run.status)
                 return run.seq > before.seq + 1
 
-            wait_until(went_on, timeout_s=60)
+            wait_until(went_on)
             assert statuses == {"running"}
             started.finish()
             wait_until(lambda: the_run(client).status == "completed")
@@ -254,7 +255,7 @@ def test_an_api_that_does_not_work_leaves_the_training_alone(
     # A handler that sleeps cannot be ended; a socket that nobody reads hangs as well.
     bad = deaf_api() if delay_s > 60 else bad_api(delay_s)
     with bad as (url, asked), training(live_env(tracked_env, url), tmp_path) as started:
-        wait_until(lambda: bool(asked), timeout_s=30)
+        wait_until(lambda: bool(asked))
         time.sleep(1.0)
         assert started.finish() < 15, "it waits 5 s for the delivery"
     assert not Spool(settings.spool_dir).rejected()
@@ -306,7 +307,7 @@ time.sleep(0.35)
             env=live_env(tracked_env, shared_api.url, 0.1),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     with Client(shared_api.settings) as client:

@@ -15,6 +15,7 @@ from codecarbon.input import DataSource
 from carbon import grid
 from carbon.errors import UnknownPlaceError
 from carbon.schema import GridFactor, Place
+from tests.patience import PATIENCE_S
 
 ROUNDED_TO_ZERO = "CAF"
 """0.15 TWh of hydropower, whose emissions the source rounds to nothing."""
@@ -265,6 +266,10 @@ def test_looking_up_loads_neither_codecarbon_nor_pandas() -> None:
         "print(json.dumps([before, [n for n in ('codecarbon', 'pandas') if n in sys.modules]]))"
     )
     run = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE_S,
     )
     assert json.loads(run.stdout) == [[], []]

@@ -18,6 +18,7 @@ from tests.fixtures.nvml import MakeGpus
 from tests.fixtures.spools import the_report
 from tests.fixtures.tracking import joules, steady_sources, wait_until
 from tests.nvml_sim.curve import SquareWave
+from tests.patience import PATIENCE_S
 from tests.test_carbon_tracking_launch import CARBON_RUN, the_parts
 
 pytestmark = pytest.mark.usefixtures("known_processor")
@@ -48,7 +49,7 @@ def measured(command: list[str], env: Env, *options: str) -> None:
         env=env | {"PYTHONPATH": os.getcwd()},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
 
@@ -152,7 +153,9 @@ def test_the_commands_exit_decides_and_a_failure_inside_counts(
 ) -> None:
     code = f"import carbon, os, sys\nwith carbon.track('inner'):\n    {inside}"
     command = ["sh", "-c", f'"{sys.executable}" -c "{code}"; {shell}']
-    subprocess.run([*CARBON_RUN, "--", *command], env=tracked_env, capture_output=True, timeout=60)
+    subprocess.run(
+        [*CARBON_RUN, "--", *command], env=tracked_env, capture_output=True, timeout=PATIENCE_S
+    )
     assert the_report(settings).status == status
 
 
@@ -260,7 +263,7 @@ def test_attempts_of_an_elastic_job_are_one_run_and_all_of_them_count(
         env=tracked_env | gpus.env | {"PYTHONPATH": os.getcwd()},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     report = the_report(settings)
@@ -299,7 +302,7 @@ def test_the_id_alone_makes_one_run_and_the_tracked_processes_measure(
     )
     env = tracked_env | {"CARBON_RUN_ID": GIVEN}
     for _ in range(2):
-        subprocess.run([sys.executable, "-c", script, "p"], env=env, check=True, timeout=60)
+        subprocess.run([sys.executable, "-c", script, "p"], env=env, check=True, timeout=PATIENCE_S)
     report = the_report(settings)
     assert str(report.run_id) == GIVEN
     assert [e.index for e in report.epochs] == [0, 1, 2, 3]

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from tests.amdsmi_sim import library
+from tests.patience import PATIENCE_S
 
 PACKAGE = library.package_folder()
 pytestmark = pytest.mark.skipif(
@@ -59,7 +60,7 @@ def metered(rocm: Path, **environ: str) -> dict[str, Any]:
         | environ,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert (result.returncode, result.stderr) == (0, "")

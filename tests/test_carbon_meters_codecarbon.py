@@ -18,6 +18,7 @@ from carbon.meters import codecarbon, processor
 from carbon.meters.base import Meter
 from carbon.meters.codecarbon import MIN_INTERVAL_S, MOST_UNSEEN, RELUCTANCE_S, HostMeter
 from carbon.meters.processor import Processor
+from tests.patience import PATIENCE_S
 
 FOUND = Processor("Test CPU", 100.0)
 
@@ -229,7 +230,7 @@ def run_program(program: str, *arguments: str, folder: Path, **environ: str) -> 
         env=os.environ | environ,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert (result.returncode, result.stderr) == (0, "")

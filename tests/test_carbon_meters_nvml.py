@@ -27,6 +27,7 @@ from tests.nvml_sim.gpus import (
     MigSlice,
     SimulatedGpus,
 )
+from tests.patience import PATIENCE_S
 
 FLAT = (SquareWave(base_w=200, peak_w=200, period_s=1, duty=0.5),)
 
@@ -475,7 +476,7 @@ def run_program(gpus: SimulatedGpus, program: str) -> dict[str, Any]:
         env=os.environ | gpus.env,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=True,
     )
     return cast(dict[str, Any], json.loads(result.stdout))

@@ -14,6 +14,7 @@ from carbon.spool.part import Part, from_line
 from tests.fixtures.api import LiveApi
 from tests.fixtures.nvml import MakeGpus
 from tests.nvml_sim.curve import SquareWave
+from tests.patience import PATIENCE_S
 from tests.test_carbon_attribution_launcher_process import clean
 from tests.test_carbon_tracking_launch import CARBON_RUN
 
@@ -54,7 +55,7 @@ def test_it_is_understood(name: str) -> None:
         [*mpirun(name), sys.executable, "-c", script],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         env=clean(),
     )
     said = sorted(done.stdout.splitlines())
@@ -78,7 +79,7 @@ def test_ranks_with_a_gpu_each_are_one_run_that_counts_each_gpu_once(
     env["PYTHONPATH"] = os.getcwd()
     training = [str(wrapper), sys.executable, "-c", TRAINING]
     for command in ([*around, *launch, *training], [sys.executable, "-m", "carbon", "sync"]):
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE_S)
         assert done.returncode == 0, done.stderr
     with Client(live_api.settings) as client:
         (listed,) = client.runs().items

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 # In a thread as a tracker's are, models are made all the time; the process just ends.
 SCRIPT = """
 import os, sys, threading, time
@@ -31,6 +33,9 @@ if sys.argv[1:] == ["fork"] and os.fork() == 0:
 def test_an_interpreter_that_goes_meanwhile_goes_in_peace(arguments: list[str]) -> None:
     for _ in range(5):
         done = subprocess.run(
-            [sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", SCRIPT, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
         )
         assert (done.returncode, done.stderr) == (0, "")

@@ -18,6 +18,7 @@ from carbon.tracking import recorder
 from carbon.tracking.metering import Sources
 from carbon.tracking.recorder import Recorder
 from tests.fixtures.tracking import SteadyMeter, steady_sources, wait_until
+from tests.patience import PATIENCE_S
 from tests.test_carbon_spool_part import STARTED
 
 RUN_ID = UUID(STARTED.run_id)
@@ -187,7 +188,7 @@ def launcher(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Re
     running.start()
     yield running
     running.stop("completed", time.monotonic())
-    assert running.delivered.wait(20)
+    assert running.delivered.wait(PATIENCE_S)
 
 
 def test_an_epoch_that_lasts_longer_than_readings_are_kept_is_measured(
@@ -231,4 +232,4 @@ def test_what_carbon_run_is_about_to_claim_is_left_to_it(settings: Settings) -> 
     held_back.remove()
     wait_until(lambda: meters != [])
     inner.stop("completed", time.monotonic())
-    assert inner.delivered.wait(20)
+    assert inner.delivered.wait(PATIENCE_S)

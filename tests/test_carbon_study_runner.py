@@ -18,6 +18,7 @@ from carbon.study.results import in_spool
 from tests.fixtures.api import LiveApi
 from tests.fixtures.studies import statuses
 from tests.fixtures.tracking import wait_until
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.usefixtures("known_processor")
 
@@ -33,7 +34,7 @@ def study(*arguments: str, env: Env, cwd: Path) -> "subprocess.CompletedProcess[
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE_S,
     )
 
 
@@ -144,7 +145,7 @@ def test_killed_in_the_middle_every_run_is_made_once(
             line = process.stdout.readline()
         assert len(words(tmp_path / "begun")) == 1, "nothing runs beside it"
         (tmp_path / "go").write_text("")
-        process.communicate(timeout=300)
+        process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0
     assert sorted(words(tmp_path / "ended")) == ["1-1", "2-1"]
     assert set(map(tuple, statuses(tmp_path / "studies/k").values())) == {("completed",)}
@@ -189,7 +190,7 @@ def test_interrupted_it_stops_its_run_and_says_how_to_go_on(
     with begun(*arguments, env=tracked_env, cwd=tmp_path) as process:
         wait_until(lambda: len(words(tmp_path / "begun")) == 1, 180)
         process.send_signal(number)
-        output, _ = process.communicate(timeout=300)
+        output, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert "the same command goes on with what is left" in output
     assert statuses(tmp_path / "studies/i") == {"ddp-x1-r1": ["interrupted"]}
@@ -219,7 +220,7 @@ def test_runs_beside_others_are_told_of_and_a_failure_can_stop_the_rest(
             env=tracked_env,
             cwd=tmp_path,
         )
-        other.communicate(b"\n", timeout=300)
+        other.communicate(b"\n", timeout=PATIENCE_S)
     assert done.returncode == 1
     assert done.stdout.count("another tracked run is on this machine") == 1
     assert sorted(statuses(tmp_path / "studies/b").values()) == [[], ["failed"]]

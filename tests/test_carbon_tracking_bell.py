@@ -4,32 +4,33 @@ import threading
 import time
 
 from carbon.tracking.bell import Bell
+from tests.patience import PATIENCE_S
 
 
 def test_a_ring_before_the_wait_ends_it_at_once() -> None:
     bell = Bell()
     bell.ring()
-    assert bell.wait(60)
+    assert bell.wait(PATIENCE_S)
 
 
 def test_rings_are_heard_once_however_many_there_were() -> None:
     bell = Bell()
     for _ in range(3):
         bell.ring()
-    assert bell.wait(60)
+    assert bell.wait(PATIENCE_S)
     assert not bell.wait(0)
     bell.ring()
-    assert bell.wait(60), "and the next one is heard again"
+    assert bell.wait(PATIENCE_S), "and the next one is heard again"
 
 
 def test_a_ring_wakes_the_thread_that_waits() -> None:
     bell = Bell()
     heard: list[bool] = []
-    waiting = threading.Thread(target=lambda: heard.append(bell.wait(60)))
+    waiting = threading.Thread(target=lambda: heard.append(bell.wait(PATIENCE_S)))
     waiting.start()
     time.sleep(0.05)
     bell.ring()
-    waiting.join(30)
+    waiting.join(PATIENCE_S)
     assert heard == [True]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from carbon.tracking.children import Child, ChildError
 from tests.fixtures.tracking import wait_until
+from tests.patience import PATIENCE_S
 
 SLEEPS = "import time; time.sleep(600)"
 
@@ -66,7 +67,7 @@ def test_a_service_that_does_not_get_ready_is_given_up(tmp_path: Path) -> None:
 def test_a_ready_service_is_waited_for_no_longer(tmp_path: Path) -> None:
     with child("open('ready', 'w'); " + SLEEPS, tmp_path / "log") as service:
         began_s = time.monotonic()
-        service.wait_until((tmp_path / "log").exists, timeout_s=60)
+        service.wait_until((tmp_path / "log").exists, timeout_s=PATIENCE_S)
         assert time.monotonic() - began_s < 30
         service.keep_running()
 

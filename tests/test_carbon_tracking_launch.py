@@ -20,6 +20,7 @@ from carbon.spool.spool import Spool
 from tests.fixtures.api import LiveApi
 from tests.fixtures.spools import the_report
 from tests.fixtures.tracking import wait_until
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.usefixtures("known_processor")
 
@@ -36,7 +37,7 @@ def carbon_run(
         env=env | {"COLUMNS": "200"},
         input=stdin,
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
 
 
@@ -117,7 +118,7 @@ def test_files_opened_for_the_command_reach_it(tracked_env: Env, tmp_path: Path)
             env=tracked_env,
             pass_fds=[file.fileno()],
             check=True,
-            timeout=60,
+            timeout=PATIENCE_S,
         )
     assert (tmp_path / "out").read_text() == "there"
 
@@ -172,7 +173,7 @@ def test_a_wrong_call_names_what_is_wrong(
         env=tracked_env | {"COLUMNS": "200"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 2
     assert named in done.stderr
@@ -242,7 +243,7 @@ def test_a_signal_reaches_the_command_once_and_it_is_left_to_end(
 ) -> None:
     process = started("--", sys.executable, "-c", COUNTING, env=tracked_env)
     process.send_signal(number)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     assert output.decode() == f"['{number.name}'] False\n"
     assert process.returncode == 4
     assert the_report(settings).status == status
@@ -251,7 +252,7 @@ def test_a_signal_reaches_the_command_once_and_it_is_left_to_end(
 def test_a_signal_that_ends_the_command_ends_it_too(settings: Settings, tracked_env: Env) -> None:
     process = started("--", "sh", "-c", "echo ready; exec sleep 60", env=tracked_env)
     process.terminate()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode == -signal.SIGTERM
     assert the_report(settings).status == "interrupted"
 
@@ -275,7 +276,7 @@ def test_signals_ignored_from_the_start_stay_so(tracked_env: Env) -> None:
         env=tracked_env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.stdout == "True set()\n", done.stderr
 

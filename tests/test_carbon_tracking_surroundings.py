@@ -12,6 +12,7 @@ from carbon.spool.merge import merge
 from carbon.spool.part import Part
 from carbon.tracking.surroundings import user
 from tests.fixtures.api import ROOT, clean_environment
+from tests.patience import PATIENCE_S
 from tests.test_carbon_spool_part import EVENTS
 
 
@@ -97,6 +98,6 @@ def test_a_tracked_run_says_who_ran_it(
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert done.stdout.strip() == (said or user(None) or "None")

@@ -17,6 +17,7 @@ from carbon.tracking.tracker import track
 from tests.fixtures.api import LiveApi
 from tests.fixtures.spools import the_report
 from tests.fixtures.tracking import joules, steady_sources, wait_until
+from tests.patience import PATIENCE_S
 
 SCRIPT = """
 import os, sys, time
@@ -53,7 +54,7 @@ def torchrun(script: str, env: dict[str, str], directory: Path) -> None:
         env=env | {"PYTHONPATH": os.getcwd()},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
 
@@ -74,7 +75,7 @@ def test_however_a_process_ends_its_run_is_there(
     then: str, code: int, status: str, settings: Settings, tracked_env: dict[str, str]
 ) -> None:
     with start(tracked_env, then) as process:
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == code, errors
     assert "carbon" not in output
     report = the_report(settings)
@@ -89,10 +90,10 @@ def test_a_killed_run_is_delivered_by_the_next_one(
     settings: Settings, tracked_env: dict[str, str], shared_api: LiveApi
 ) -> None:
     with start(tracked_env, "os.kill(os.getpid(), 9)") as process:
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE_S)
     (killed,) = Spool(settings.spool_dir).waiting()
     with start(tracked_env | {"CARBON_API_URL": shared_api.url}) as process:
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, errors
     with Client(shared_api.settings) as client:
         wait_until(lambda: len(client.runs().items) == 2)
@@ -111,7 +112,7 @@ def test_a_full_disk_stops_neither_the_training_nor_the_report(
         env=tracked_env | {"CARBON_API_URL": shared_api.url},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr.count("\n") == 1
@@ -193,7 +194,7 @@ with carbon.track("digits", sources=Sources(list, lambda: time.sleep(60))) as ru
     time.sleep(0.5)
     os.kill(os.getpid(), 9)
 """
-    subprocess.run([sys.executable, "-c", script], env=tracked_env, timeout=60)
+    subprocess.run([sys.executable, "-c", script], env=tracked_env, timeout=PATIENCE_S)
     report = the_report(settings)
     assert [epoch.metrics["loss"] for epoch in report.epochs] == [0, 1, 2]
 
@@ -217,7 +218,7 @@ if __name__ == "__main__":
         [sys.executable, "-c", script],
         env=tracked_env | {"CARBON_API_URL": shared_api.url},
         check=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     with Client(shared_api.settings) as client:
         assert [run.status for run in client.runs().items] == ["completed"]
@@ -240,7 +241,11 @@ os.waitpid(child, 0)
 print(time.monotonic() - began_s)
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], env=tracked_env, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script],
+        env=tracked_env,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
     )
     assert float(done.stdout) < 4, "it waits 5 s for what it cannot see happen"
 
@@ -249,7 +254,7 @@ def test_nothing_is_printed_and_nothing_waited_for_when_no_api_runs(
     tracked_env: dict[str, str],
 ) -> None:
     with start(tracked_env) as process:
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, output, errors) == (0, "", "")
 
 
@@ -257,8 +262,8 @@ def test_a_run_too_short_for_the_processor_to_be_found_out_spares_the_next_one_t
     settings: Settings, tracked_env: dict[str, str]
 ) -> None:
     script = "import carbon\nwith carbon.track('p'): pass"
-    subprocess.run([sys.executable, "-c", script], env=tracked_env, check=True, timeout=60)
-    wait_until((settings.spool_dir / "host.json").exists, timeout_s=60)
+    subprocess.run([sys.executable, "-c", script], env=tracked_env, check=True, timeout=PATIENCE_S)
+    wait_until((settings.spool_dir / "host.json").exists)
 
 
 def test_without_a_spool_the_first_process_of_a_node_reports_for_all(
@@ -274,7 +279,7 @@ def test_without_a_spool_the_first_process_of_a_node_reports_for_all(
         monkeypatch.setenv("LOCAL_RANK", rank)
         with track("p", settings=unusable, sources=steady_sources([300.0])) as run:
             time.sleep(0.1)
-        assert run._recorder.delivered.wait(20)
+        assert run._recorder.delivered.wait(PATIENCE_S)
     with Client(shared_api.settings) as client:
         report = client.run(run.run_id)
     assert report.energy_kwh is not None

@@ -10,6 +10,7 @@ import pytest
 
 from carbon.tuning import guard
 from tests.fixtures.tracking import wait_until
+from tests.patience import PATIENCE_S
 
 STUBBORN = """
 trap '' TERM
@@ -32,13 +33,13 @@ def started(*command: str, grace_s: float = 0.2) -> "subprocess.Popen[bytes]":
 )
 def test_it_exits_like_the_command(script: str, code: int) -> None:
     with started("sh", "-c", script) as process:
-        assert process.wait(timeout=30) == code
+        assert process.wait(timeout=PATIENCE_S) == code
 
 
 @pytest.mark.parametrize(("command", "code"), [("/not/there", 127), ("/", 126)])
 def test_a_command_that_cannot_be_started_is_named(command: str, code: int) -> None:
     with started(command) as process:
-        assert process.wait(timeout=30) == code
+        assert process.wait(timeout=PATIENCE_S) == code
         assert process.stderr is not None
         assert command.encode() in process.stderr.read()
 
@@ -53,7 +54,7 @@ def test_what_will_not_end_is_killed_in_whatever_session_it_is(tmp_path: Path) -
         processes = below.children(recursive=True)
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(timeout=30) == 128 + signal.SIGKILL
+        assert process.wait(timeout=PATIENCE_S) == 128 + signal.SIGKILL
     wait_until(lambda: not any(p.is_running() for p in processes))
 
 
@@ -64,7 +65,7 @@ def test_what_ends_when_asked_is_not_killed(tmp_path: Path) -> None:
         wait_until(ready.exists)
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(timeout=30) == 5
+        assert process.wait(timeout=PATIENCE_S) == 5
 
 
 def test_a_command_ends_where_its_guard_is_killed(tmp_path: Path) -> None:

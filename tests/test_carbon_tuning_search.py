@@ -34,6 +34,7 @@ from tests.fixtures.api import LiveApi, serving
 from tests.fixtures.nvml import WAVES
 from tests.fixtures.tracking import closed_port, wait_until
 from tests.nvml_sim.gpus import SimulatedGpus, make_gpus
+from tests.patience import PATIENCE_S
 
 SCRIPT = """
 import json, os, sys, time
@@ -354,13 +355,15 @@ def test_no_trial_outlives_the_search_which_then_goes_on(
         processes = trial_that_runs(number)
         assert len(processes) >= 3, "the guard, `carbon run` and the script"
         os.kill(search.pid, how)
-        _, said = search.communicate(timeout=300)
+        _, said = search.communicate(timeout=PATIENCE_S)
         assert search.returncode == (130 if how == signal.SIGINT else -how)
         assert ("goes on with it" in said) is (how == signal.SIGINT)
         wait_until(partial(_are_gone, processes))
 
     go.touch()
-    done = subprocess.run(command, env=tracked_env, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, env=tracked_env, capture_output=True, text=True, timeout=PATIENCE_S
+    )
     assert done.returncode == 0, done.stderr
     trials = journal.trials()
     assert [t.name for t in trials] == ["0", "0", "0"]

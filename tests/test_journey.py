@@ -19,6 +19,7 @@ from tests.fixtures.api import LiveApi
 from tests.fixtures.browser import Watch, open_page, showing
 from tests.fixtures.nvml import MakeGpus
 from tests.nvml_sim.curve import SquareWave
+from tests.patience import PATIENCE_S
 
 TRAINING = """
 import sys, time
@@ -65,7 +66,11 @@ def test_the_same_figure_stands_at_every_stop(
 
     # The meter and the tracker, in a process of its own.
     done = subprocess.run(
-        [sys.executable, "-c", TRAINING], env=environ, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", TRAINING],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
     )
     assert (done.returncode, done.stderr) == (0, "")
     moments, printed = done.stdout.splitlines()

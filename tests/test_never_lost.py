@@ -28,6 +28,7 @@ from tests.fixtures.api import LiveApi
 from tests.fixtures.nvml import MakeGpus
 from tests.fixtures.tracking import steady_sources
 from tests.nvml_sim.gpus import SimulatedGpus
+from tests.patience import PATIENCE_S
 
 KILLS = 100
 INTERVAL_S = 0.1
@@ -125,7 +126,7 @@ def kills(gpus: SimulatedGpus, tracked_env: dict[str, str], tmp_path: Path) -> l
         env=tracked_env | gpus.env | {"CARBON_SAMPLE_INTERVAL_S": str(INTERVAL_S)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     found = []
@@ -220,7 +221,7 @@ def test_eight_ranks_write_at_once_and_are_one_run(
         )
         for rank in range(8)
     ]
-    assert [rank.wait(120) for rank in ranks] == [0] * 8
+    assert [rank.wait(PATIENCE_S) for rank in ranks] == [0] * 8
     report = finished(Spool(settings.spool_dir))
     assert report is not None
     assert report.run_id == UUID(shared["CARBON_RUN_ID"])
@@ -250,7 +251,7 @@ def test_nodes_of_the_same_name_with_a_spool_each_both_count(
         )
         for rank in range(2)
     ]
-    assert [node.wait(120) for node in nodes] == [0, 0]
+    assert [node.wait(PATIENCE_S) for node in nodes] == [0, 0]
     with Client(live_api.settings) as client:
         report = client.run(UUID(shared["CARBON_RUN_ID"]))
     assert (report.status, report.n_nodes) == ("completed", 2)

@@ -12,6 +12,7 @@ import torch
 
 from carbon.settings import Settings
 from carbon.spool.spool import Spool
+from tests.patience import PATIENCE_S
 from tests.test_trainers_strategies import SHARED_TRAINING, assert_close
 from trainers import install_horovod
 from trainers.install_horovod import InstallError, Patch
@@ -33,7 +34,7 @@ def trainings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, A
     script.write_text(SHARED_TRAINING)
     one = [sys.executable, str(script), str(folder)]
     for command in ([*one, "single,horovod", ""], [*HOROVODRUN, *one, "horovod", ""]):
-        subprocess.run(command, env=os.environ | ON_CPU, check=True, timeout=900)
+        subprocess.run(command, env=os.environ | ON_CPU, check=True, timeout=PATIENCE_S)
     return {path.stem: torch.load(path) for path in folder.glob("*.pt")}
 
 
@@ -70,7 +71,7 @@ def test_workers_of_horovodrun_are_one_run(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     spool = Spool(settings.spool_dir)
@@ -92,7 +93,7 @@ def test_a_failing_worker_fails_the_launch(tracked_env: dict[str, str], tmp_path
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=PATIENCE_S,
     )
     assert done.returncode != 0
     assert "a global batch of 97 cannot be shared evenly by 2 workers" in done.stderr
@@ -110,7 +111,7 @@ def test_workers_that_horovod_was_not_told_of_are_refused(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 2
     assert "worker 1 of 2 to torchrun, but 0 of 1 to Horovod; start it with `horovodrun" in (

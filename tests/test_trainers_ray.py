@@ -18,6 +18,7 @@ from carbon.settings import Settings
 from carbon.spool.merge import merge
 from carbon.spool.spool import Spool
 from tests.fixtures.tracking import closed_port, wait_until
+from tests.patience import PATIENCE_S
 from tests.test_trainers_strategies import SHARED_TRAINING, assert_close
 from trainers import ray_launch
 
@@ -92,7 +93,7 @@ def drive(
         env=cluster,
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=PATIENCE_S,
     )
 
 
@@ -103,7 +104,7 @@ def trainings(
     """What each worker saw: `ray-ddp-double-2-1` is the second of two."""
     folder = tmp_path_factory.mktemp("ray")
     alone = [sys.executable, "-c", SHARED_TRAINING, str(folder), "single", ""]
-    subprocess.run(alone, env=cluster, check=True, timeout=900)
+    subprocess.run(alone, env=cluster, check=True, timeout=PATIENCE_S)
     done = drive(cluster, "shared", str(folder), "ray-ddp,ray-deepspeed", "")
     assert done.returncode == 0, done.stderr
     return {path.stem: torch.load(path) for path in folder.glob("*.pt")}
@@ -143,7 +144,7 @@ def test_what_a_worker_refuses_is_one_line_and_exit_code_2(
         env=tracked_env | cluster,
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=PATIENCE_S,
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("trainers.train: a global batch of 97 cannot be shared evenly")
@@ -163,7 +164,7 @@ def test_a_study_runs_on_the_cluster(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     spool = Spool(settings.spool_dir)
@@ -192,7 +193,7 @@ def test_workers_on_this_machine_are_one_run_until_an_interrupt_ends_them(
     started = psutil.Process(training.pid).children(recursive=True)
     assert len(started) > 2
     training.send_signal(signal.SIGINT)
-    assert training.wait(300) == 128 + signal.SIGINT
+    assert training.wait(PATIENCE_S) == 128 + signal.SIGINT
     training.stdout.close()
     wait_until(lambda: not any(process.is_running() for process in started))
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from carbon import schema
 from carbon.errors import UsageError
+from tests.patience import PATIENCE_S
 from trainers.strategies import STRATEGIES, make_strategy
 from trainers.strategies.base import Options
 from trainers.strategies.fsdp import parts
@@ -121,7 +122,7 @@ def trainings(tmp_path_factory: pytest.TempPathFactory) -> Trainings:
     others = "deepspeed-zero2,deepspeed-zero3"
     alone = [sys.executable, str(script), str(folder), "single,ddp,fsdp", others]
     for command in (together, alone):
-        subprocess.run(command, env=environ, check=True, timeout=900)
+        subprocess.run(command, env=environ, check=True, timeout=PATIENCE_S)
     return {path.stem: torch.load(path) for path in folder.glob("*.pt")}
 
 

@@ -11,6 +11,7 @@ from carbon.settings import Settings
 from carbon.spool.spool import Spool
 from tests.factories import make_report
 from tests.fixtures.tracking import wait_until
+from tests.patience import PATIENCE_S
 from trainers import train
 from trainers.options import parse
 from trainers.tasks import make_task
@@ -100,7 +101,7 @@ def test_a_killed_training_goes_on_as_a_linked_run_and_trains_no_epoch_twice(
 
     epochs = str(trained + 1)
     again = [*command, "--epochs", epochs, "--profile-steps", "2", "--resume"]
-    subprocess.run(again, env=environ, cwd=tmp_path, check=True, timeout=120)
+    subprocess.run(again, env=environ, cwd=tmp_path, check=True, timeout=PATIENCE_S)
     assert torch.load(folder / "checkpoint.pt")["epochs_trained"] == trained + 1
     spool = Spool(settings.spool_dir)
     reports = {str(run_id): spool.report(run_id) for run_id in spool.waiting()}
@@ -116,7 +117,7 @@ def test_a_killed_training_goes_on_as_a_linked_run_and_trains_no_epoch_twice(
 
     whole = tmp_path / "whole"
     uninterrupted = [*command[:-1], str(whole), "--epochs", epochs]
-    subprocess.run(uninterrupted, env=environ, cwd=tmp_path, check=True, timeout=120)
+    subprocess.run(uninterrupted, env=environ, cwd=tmp_path, check=True, timeout=PATIENCE_S)
     states = [torch.load(each / "checkpoint.pt")["state"] for each in (folder, whole)]
     torch.testing.assert_close(*states, rtol=0, atol=0)
 
@@ -162,7 +163,7 @@ def test_a_training_is_one_run_that_waits_for_the_api(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert training.returncode == 0, training.stderr
     spool = Spool(settings.spool_dir)

@@ -14,6 +14,7 @@ from tests.factories import make_report
 from tests.fixtures.api import LiveApi, clean_environment, serving
 from tests.fixtures.browser import ROOT, Watch, open_page, showing
 from tests.fixtures.tracking import closed_port
+from tests.patience import PATIENCE_S
 
 KEY = "a-key-for-this-test-only-0123456789"
 
@@ -75,7 +76,7 @@ def start(*options: str, **environ: str) -> "subprocess.CompletedProcess[str]":
         [sys.executable, "-m", "ui", *options],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         cwd=ROOT,
         env=clean_environment() | environ,
         check=False,

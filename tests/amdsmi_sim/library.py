@@ -6,6 +6,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from tests.patience import PATIENCE_S
+
 SOURCE = Path(__file__).with_name("amdsmi_sim.c")
 _SYMBOL = re.compile(r"_libraries\['libamd_smi\.so'\]\.(\w+)")
 _NOT_SUPPORTED = 2
@@ -34,6 +36,8 @@ def build(package: Path, rocm: Path) -> None:
         raise RuntimeError("the tests compile a stand-in for ROCm's library and need a C compiler")
     flags = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-fPIC", "-shared"]
     command = [compiler, *flags, "-o", str(rocm / "lib" / "libamd_smi.so"), str(everything)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     if result.returncode != 0:
         raise RuntimeError(f"{compiler} does not compile {SOURCE.name}:\n{result.stderr}")

@@ -4,6 +4,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from tests.patience import PATIENCE_S
+
 SOURCE = Path(__file__).with_name("nvml_sim.c")
 SONAME = "libnvidia-ml.so.1"
 
@@ -22,7 +24,9 @@ def build(folder: Path) -> Path:
     library = folder / SONAME
     flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared", f"-Wl,-soname,{SONAME}"]
     command = [compiler, *flags, "-o", str(library), str(SOURCE), "-lm", "-lpthread"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
     if result.returncode != 0:
         raise RuntimeError(f"{compiler} does not compile {SOURCE.name}:\n{result.stderr}")
     # CodeCarbon takes a machine for one with NVIDIA GPUs where this command runs.
