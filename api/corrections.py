@@ -12,7 +12,7 @@ from api import audit, costings, factors, labels
 from api.access import Access
 from api.audit import Deed
 from api.overlay import BASES, COMPONENTS, ENERGIES, PLACE, as_delivered, laid_over
-from api.problems import ProblemError, refused
+from api.problems import ProblemError, refused, unknown_run
 from api.tables import RUNS
 from api.writing import REPORT_COLUMNS, Writing
 from carbon import grid
@@ -104,7 +104,7 @@ def delete(
 def _require_held(writing: Writing, access: Access, run_id: UUID) -> None:
     held = writing.hold([run_id]).get(run_id)
     if held is None or not access.admits(held["project"]):
-        raise ProblemError(404, f"there is no run {run_id} in this ledger")
+        raise unknown_run(run_id)
 
 
 def _require_project(access: Access, correction: Correction, project: str) -> None:

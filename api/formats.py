@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Response
+from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
@@ -43,25 +43,25 @@ def listed_of(names: Iterable[str], most: int | None = None) -> str:
     return f"^{one}(,{one}){more}$"
 
 
-def chosen(named: str | None, accept: str | None, offered: Iterable[str]) -> str:
-    """Return the format that `?format=` names, else the one of `offered` that `Accept` ranks first.
+def chosen(request: Request, named: str | None) -> str:
+    """Return the format that `?format=` names, else the one that `Accept` ranks first.
 
-    Of equal rank it is the first one offered, which is also what a request gets that has no wish
-    (RFC 9110, section 12.5.1).
+    Of equal rank it is JSON, which is also what a request gets that has no wish (RFC 9110,
+    section 12.5.1).
 
     Raises:
-        ProblemError: 406, no format that is offered is acceptable.
+        ProblemError: 406, there is no such format, or none that is acceptable.
     """
-    formats = list(offered)
     if named is not None:
-        if named not in formats:
-            raise _unacceptable(f"format {cut(named)!r}", formats)
+        if named not in MEDIA_TYPES:
+            raise _unacceptable(f"format {cut(named)!r}")
         return named
+    accept = request.headers.get("accept")
     if not accept:
-        return formats[0]
-    best = max(formats, key=lambda name: _quality(MEDIA_TYPES[name], accept))
+        return "json"
+    best = max(MEDIA_TYPES, key=lambda name: _quality(MEDIA_TYPES[name], accept))
     if not _quality(MEDIA_TYPES[best], accept):
-        raise _unacceptable(f"anything that is `Accept: {cut(accept)}`", formats)
+        raise _unacceptable(f"anything that is `Accept: {cut(accept)}`")
     return best
 
 
@@ -114,6 +114,6 @@ def _weight(parameters: list[str]) -> float:
     return 1.0
 
 
-def _unacceptable(wish: str, formats: list[str]) -> ProblemError:
-    listed = ", ".join(f"{name} ({MEDIA_TYPES[name]})" for name in formats)
+def _unacceptable(wish: str) -> ProblemError:
+    listed = ", ".join(f"{name} ({media_type})" for name, media_type in MEDIA_TYPES.items())
     return ProblemError(406, f"there is no {wish} here, but {listed}; ask with ?format= or Accept")

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -66,6 +67,11 @@ class ProblemError(Exception):
             headers=self.headers,
             media_type=MEDIA_TYPE,
         )
+
+
+def unknown_run(run_id: UUID) -> ProblemError:
+    """Make the 404 of a run that is not there, or not there for who asks."""
+    return ProblemError(404, f"there is no run {run_id} in this ledger")
 
 
 def cut(text: str, length: int = _LONGEST_FIELD) -> str:

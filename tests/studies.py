@@ -1,16 +1,27 @@
 """Whole studies for reports: the published Virgo tables, repeats on two workers, a search."""
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from carbon.schema import DeviceReport, EpochReport, NodeReport, RunReport, StepProfile
+from carbon.analysis.tradeoff import scaling, tradeoff
+from carbon.schema import DeviceReport, EpochReport, NodeReport, RunReport, StepProfile, Tradeoff
 from tests.factories import make_report
 from tests.published import FIGURES, SERIES
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WARM_UP = 1.5
 """Times as long as the others the first epoch takes."""
+
+
+def tradeoff_of(project: str, runs: Iterable[RunReport]) -> Tradeoff:
+    """Compare the configurations of every study among a project's runs, which come in any order."""
+    studies: dict[str, list[RunReport]] = defaultdict(list)
+    for report in runs:
+        if report.study is not None:
+            studies[report.study].append(report)
+    return tradeoff(project, (scaling(project, name, studies[name]) for name in sorted(studies)))
 
 
 def training(

@@ -6,11 +6,11 @@ import pytest
 from starlette.testclient import TestClient
 
 from api import runs
-from carbon.analysis.tradeoff import tradeoff
 from carbon.rest.client import Client
 from carbon.schema import NodeReport, ProjectTotals, RunReport, Summary, Tradeoff
 from tests.factories import make_report
 from tests.fixtures.api import LiveApi
+from tests.studies import tradeoff_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -110,7 +110,7 @@ def test_the_tradeoff_is_over_the_completed_runs_of_the_projects_studies(
     answer = api_client.get("/v1/projects/digits/tradeoff")
     assert answer.status_code == 200
     found = Tradeoff.model_validate_json(answer.content)
-    assert found == tradeoff("digits", compared)
+    assert found == tradeoff_of("digits", compared)
     assert 80.0 in [point.cpu_utilization_percent for point in found.points]
     assert {(point.study, point.strategy): point.runs for point in found.points} == {
         ("s", "single"): 1,

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from carbon.analysis.choice import Limits, Option, best, energy_delay_j_s, marginals, options_of
 from carbon.analysis.scaling_laws import Predicted, Timing, timings_of
-from carbon.analysis.tradeoff import tradeoff
 from carbon.errors import UsageError
 from carbon.schema import EpochReport
 from tests.factories import make_report
+from tests.studies import tradeoff_of
 
 SINGLE = Option("single", 1, 360.0, 0.10, 0.040, epoch_s_stdev=3.6)
 TWO = Option("ddp", 2, 200.0, 0.11, 0.044, epoch_s_stdev=4.0)
@@ -154,7 +154,7 @@ def test_a_measured_point_is_an_option() -> None:
         )
         for t, e in ((10.0, 1.0), (12.0, 3.0))
     ]
-    option = options_of(tradeoff("p", runs).points)[0]
+    option = options_of(tradeoff_of("p", runs).points)[0]
     assert (option.strategy, option.workers, option.is_extrapolated) == ("single", 1, False)
     assert (option.epoch_s, option.energy_per_epoch_kwh) == (11.0, 2.0)
     assert option.emissions_per_epoch_kg == pytest.approx(1.0)
@@ -172,12 +172,12 @@ def test_of_weak_scaling_every_option_does_the_same_work() -> None:
         )
         for n in (1, 2, 4)
     ]
-    points = tradeoff("p", runs).points
+    points = tradeoff_of("p", runs).points
     options = options_of(points)
     assert [option.epoch_s for option in options] == [11.0, 6.0, 3.5]
     assert [option.energy_per_epoch_kwh for option in options] == [1.0, 1.0, 1.0]
     assert timings_of(points) == [Timing(1, 11.0), Timing(2, 6.0), Timing(4, 3.5)]
-    unsaid = tradeoff("p", [*runs, make_report(study="s", world_size=8, epochs=runs[0].epochs)])
+    unsaid = tradeoff_of("p", [*runs, make_report(study="s", world_size=8, epochs=runs[0].epochs)])
     assert [option.epoch_s for option in options_of(unsaid.points)] == [11.0, 12.0, 14.0, 11.0]
 
 

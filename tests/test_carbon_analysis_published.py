@@ -3,10 +3,10 @@
 import pytest
 
 from carbon.analysis.scaling_laws import Timing, timings_of
-from carbon.analysis.tradeoff import tradeoff
 from carbon.schema import EpochReport
 from tests.factories import make_report
 from tests.published import SERIES
+from tests.studies import tradeoff_of
 
 SPEEDUPS = {
     "lumi": {1: 1.0, 2: 1.952, 4: 3.792, 8: 7.502, 16: 13.786, 24: 18.105, 32: 24.242},
@@ -41,7 +41,7 @@ def test_a_published_series_has_its_speedups_and_efficiencies(name: str) -> None
         )
         for workers, epoch_s in SERIES[name].items()
     ]
-    points = {point.workers: point for point in tradeoff("p", runs).points}
+    points = {point.workers: point for point in tradeoff_of("p", runs).points}
     fewest, most = min(SERIES[name]), max(SERIES[name])
     assert timings_of([points[fewest]]) == [Timing(fewest, SERIES[name][fewest])]
     for workers, speedup in SPEEDUPS[name].items():

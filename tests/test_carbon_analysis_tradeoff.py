@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carbon import units
-from carbon.analysis.tradeoff import tradeoff
 from carbon.schema import (
     DeviceReport,
     EpochReport,
@@ -19,6 +18,7 @@ from carbon.schema import (
     TradeoffPoint,
 )
 from tests.factories import make_report
+from tests.studies import tradeoff_of
 
 VIRGO_EPOCH_S = {
     "deepspeed": {4: 51.18, 8: 27.74, 16: 15.38, 32: 9.09},
@@ -66,7 +66,7 @@ def by_configuration(result: Tradeoff) -> dict[tuple[str, int], TradeoffPoint]:
 
 
 def only(*runs: RunReport) -> TradeoffPoint:
-    (point,) = tradeoff("p", runs).points
+    (point,) = tradeoff_of("p", runs).points
     return point
 
 
@@ -76,7 +76,7 @@ def test_a_published_scaling_study_comes_out_as_published() -> None:
         for strategy, times in VIRGO_EPOCH_S.items()
         for workers, epoch_s in times.items()
     ]
-    points = by_configuration(tradeoff("virgo", runs))
+    points = by_configuration(tradeoff_of("virgo", runs))
     assert len(points) == 12
     for (strategy, workers), point in points.items():
         assert point.epoch_s == pytest.approx(VIRGO_EPOCH_S[strategy][workers])
@@ -89,7 +89,7 @@ def test_a_published_scaling_study_comes_out_as_published() -> None:
 
 
 def test_no_runs_no_points() -> None:
-    assert tradeoff("p", []) == Tradeoff(project="p", points=[], differences={})
+    assert tradeoff_of("p", []) == Tradeoff(project="p", points=[], differences={})
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_no_runs_no_points() -> None:
     ids=["failed", "running", "interrupted", "no study", "no strategy", "no time"],
 )
 def test_runs_that_say_nothing_of_a_configuration_are_left_out(left_out: RunReport) -> None:
-    assert tradeoff("p", [left_out]).points == []
+    assert tradeoff_of("p", [left_out]).points == []
     assert only(left_out, run(7.0)).runs == 1
 
 
@@ -124,7 +124,7 @@ def test_runs_without_epochs_are_compared_as_wholes() -> None:
             duration_s=duration_s,
         )
 
-    one, two = tradeoff("p", [whole(1, 80.0), whole(2, 50.0)]).points
+    one, two = tradeoff_of("p", [whole(1, 80.0), whole(2, 50.0)]).points
     assert (one.epoch_s, two.epoch_s, two.speedup, two.efficiency) == (80.0, 50.0, 1.6, 0.8)
     assert two.energy_per_epoch_kwh == whole(2, 50.0).energy_kwh
     assert only(whole(1, 80.0), run(7.0)).epoch_s == 7.0, "a whole run is no epoch of another's"
@@ -200,7 +200,7 @@ def test_the_baseline_is_the_fastest_at_the_fewest_workers() -> None:
         run(8.0, 0.2, strategy="ddp", workers=2),
         run(4.0, 0.3, strategy="ddp", workers=4),
     ]
-    points = by_configuration(tradeoff("p", runs))
+    points = by_configuration(tradeoff_of("p", runs))
     assert {(p.baseline_strategy, p.baseline_workers) for p in points.values()} == {("ddp", 2)}
     assert points["ddp", 4].speedup == pytest.approx(2)
     assert points["ddp", 4].ideal_speedup == 2
@@ -211,7 +211,7 @@ def test_the_baseline_is_the_fastest_at_the_fewest_workers() -> None:
 
 def test_studies_do_not_mix() -> None:
     runs = [run(10.0, 0.1, study="a"), run(1.0, 0.01, study="b", workers=8, config={"x": 1})]
-    result = tradeoff("p", runs)
+    result = tradeoff_of("p", runs)
     assert [(p.study, p.speedup, p.on_pareto_front) for p in result.points] == [
         ("a", 1.0, True),
         ("b", 1.0, True),
@@ -226,7 +226,7 @@ def test_the_front_is_of_epoch_time_and_energy_where_energy_is_known() -> None:
         run(6.5, 1.3, workers=3),
         run(1.0, None, workers=8),
     ]
-    points = by_configuration(tradeoff("p", runs))
+    points = by_configuration(tradeoff_of("p", runs))
     front = {workers: point.on_pareto_front for (_, workers), point in points.items()}
     assert front == {1: True, 2: True, 3: False, 8: False}
 
@@ -241,7 +241,7 @@ def test_unknown_energy_stays_unknown_and_is_counted() -> None:
 
 
 def test_a_baseline_of_no_energy_gives_no_ratio() -> None:
-    points = by_configuration(tradeoff("p", [run(10.0, 0.0), run(5.0, 0.1, workers=2)]))
+    points = by_configuration(tradeoff_of("p", [run(10.0, 0.0), run(5.0, 0.1, workers=2)]))
     assert {point.energy_ratio for point in points.values()} == {None}
 
 
@@ -282,7 +282,7 @@ def test_config_that_differs_is_named_but_not_what_scaling_varies() -> None:
         run(config={"ignored": True}, status="failed"),
         run(config={"lr": 0.1}, study="other"),
     ]
-    assert tradeoff("p", runs).differences == {"scaling": ["config dropout", "config epochs"]}
+    assert tradeoff_of("p", runs).differences == {"scaling": ["config dropout", "config epochs"]}
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_config_that_differs_is_named_but_not_what_scaling_varies() -> None:
 def test_what_else_differs_is_named(fields: dict[str, Any], named: list[str]) -> None:
     base = make_report(study="s", country_iso_code="DEU", strategy="single")
     other = make_report(**{"study": "s", "strategy": "single", **fields})
-    found = tradeoff("p", [base, other]).differences
+    found = tradeoff_of("p", [base, other]).differences
     assert found == ({"s": named} if named else {})
 
 
@@ -320,7 +320,7 @@ RUNS = st.lists(
 @given(RUNS, st.randoms(use_true_random=False))
 @settings(max_examples=50)
 def test_the_order_of_runs_does_not_matter(runs: list[RunReport], shuffler: random.Random) -> None:
-    assert tradeoff("p", shuffler.sample(runs, len(runs))) == tradeoff("p", runs)
+    assert tradeoff_of("p", shuffler.sample(runs, len(runs))) == tradeoff_of("p", runs)
 
 
 @given(RUNS, st.sampled_from([1e-3, 60.0, 1024.0]))
@@ -337,7 +337,7 @@ def test_ratios_do_not_depend_on_the_unit_of_time(runs: list[RunReport], factor:
         )
         for report in runs
     ]
-    before, after = tradeoff("p", runs).points, tradeoff("p", scaled).points
+    before, after = tradeoff_of("p", runs).points, tradeoff_of("p", scaled).points
     for a, b in zip(before, after, strict=True):
         assert b.epoch_s == pytest.approx(a.epoch_s * factor)
         for field in ("speedup", "efficiency", "energy_ratio", "ideal_speedup"):
@@ -347,7 +347,7 @@ def test_ratios_do_not_depend_on_the_unit_of_time(runs: list[RunReport], factor:
 @given(RUNS)
 @settings(max_examples=50)
 def test_the_same_runs_again_change_no_mean(runs: list[RunReport]) -> None:
-    once, twice = tradeoff("p", runs).points, tradeoff("p", [*runs, *runs]).points
+    once, twice = tradeoff_of("p", runs).points, tradeoff_of("p", [*runs, *runs]).points
     for a, b in zip(once, twice, strict=True):
         assert (b.runs, b.runs_with_energy, b.epochs) == tuple(
             2 * count for count in (a.runs, a.runs_with_energy, a.epochs)
@@ -361,7 +361,7 @@ def test_the_same_runs_again_change_no_mean(runs: list[RunReport]) -> None:
 @given(RUNS)
 @settings(max_examples=50)
 def test_every_study_has_its_baseline_at_speedup_one(runs: list[RunReport]) -> None:
-    result = tradeoff("p", runs)
+    result = tradeoff_of("p", runs)
     for study in {point.study for point in result.points}:
         points = [point for point in result.points if point.study == study]
         (baseline,) = (
@@ -383,7 +383,7 @@ def test_a_sample_is_compared_where_epochs_grow_with_the_workers() -> None:
         run(10.0, 1e-3, workers=1, config={"samples_per_epoch": 1000}),
         run(12.5, 3e-3, workers=2, config={"samples_per_epoch": 2000}),
     ]
-    points = by_configuration(tradeoff("p", runs))
+    points = by_configuration(tradeoff_of("p", runs))
     one, two = points["ddp", 1], points["ddp", 2]
     assert (one.throughput_per_s, two.throughput_per_s) == (100.0, 160.0)
     assert two.speedup == pytest.approx(1.6)
@@ -396,7 +396,7 @@ def test_a_sample_is_compared_where_epochs_grow_with_the_workers() -> None:
 
 def test_samples_of_unequal_epochs_are_compared_only_where_all_are_known() -> None:
     runs = [run(10.0, workers=1, config={"samples_per_epoch": 1000}), run(5.0, workers=2)]
-    points = by_configuration(tradeoff("p", runs))
+    points = by_configuration(tradeoff_of("p", runs))
     assert points["ddp", 2].speedup == pytest.approx(2.0)
     assert points["ddp", 2].throughput_per_s is None
     assert points["ddp", 2].samples_per_epoch is None

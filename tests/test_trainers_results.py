@@ -10,12 +10,12 @@ import httpx
 import pytest
 from rich.console import Console
 
-from carbon.analysis.tradeoff import tradeoff
 from carbon.rest.client import Client
 from carbon.schema import EpochReport, RunFields, RunPage, RunReport, TradeoffPoint
 from carbon.settings import Settings
 from tests.factories import make_report
 from tests.fixtures.api import LiveApi
+from tests.studies import tradeoff_of
 from trainers.results import (
     ResultsError,
     explain_energy,
@@ -141,7 +141,7 @@ def test_energy_is_shown_in_kwh_and_never_as_a_power_of_ten(
     energy_kwh: float | None, shown: str
 ) -> None:
     run = run_of_study("single", 1, 1.5, cpu_energy_kwh=energy_kwh, ram_energy_kwh=None)
-    lines = printed(tradeoff("digits", [run]).points, [run])
+    lines = printed(tradeoff_of("digits", [run]).points, [run])
     (headings,) = (cells(line) for line in lines if "configuration" in line)
     assert headings[4:6] == ["kWh", "g CO2e"]
     (row,) = (cells(line) for line in lines if line.strip().startswith("single x1 "))
@@ -171,7 +171,7 @@ def test_the_speedup_is_said_in_a_sentence(
 ) -> None:
     epochs = [EpochReport(index=i, duration_s=epoch_s, energy_kwh=epoch_kwh) for i in range(4)]
     pair = run_of_study("ddp", 2, epoch_s).model_copy(update={"epochs": epochs})
-    points = tradeoff("digits", [run_of_study("single", 1, 2.0), pair]).points
+    points = tradeoff_of("digits", [run_of_study("single", 1, 2.0), pair]).points
     assert explain_speedup(points) == sentence
 
 

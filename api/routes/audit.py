@@ -12,7 +12,7 @@ from api.audit import Asked
 from api.auth import Reading
 from api.db import Database
 from api.etags import as_json
-from api.formats import FORMS, MEDIA_TYPES, chosen, rows_of, streamed
+from api.formats import FORMS, chosen, rows_of, streamed
 from api.routes.pages import PAGE_LENGTH, LinesQuery
 from api.tabular import columns_of
 from carbon.schema import AuditEntry, AuditPage, Name, Utc
@@ -60,7 +60,7 @@ def run_audit(
 def _answer(
     request: Request, access: Access, database: Engine, asked: Asked, query: LinesQuery
 ) -> Response:
-    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
+    form = chosen(request, query.format)
     if form != "json":
         columns = columns_of(AuditEntry, AuditEntry.model_fields)
         entries = audit.entries(database, access, asked, query.limit, query.cursor)

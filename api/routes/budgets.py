@@ -12,7 +12,7 @@ from api.bodies import TermsBody, described, parsed
 from api.budgets import Row
 from api.db import Database, writing
 from api.etags import as_json
-from api.formats import FORMS, MEDIA_TYPES, Format, as_file, chosen
+from api.formats import FORMS, Format, as_file, chosen
 from api.no_query import NO_QUERY
 from api.outbound import UrlError, check_url
 from api.prices import DefaultPrice, tariff
@@ -55,7 +55,7 @@ def list_budgets(
     query: Annotated[BudgetsQuery, Query()],
 ) -> Response:
     """List a project's budgets by name, each with how it stands."""
-    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
+    form = chosen(request, query.format)
     with database.begin() as connection:
         rows = budgets.of_project(connection, project)
         items = [_standing(connection, row, price, query.on) for row in rows]

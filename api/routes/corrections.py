@@ -12,9 +12,9 @@ from api.auth import Actor, Administering, Reading
 from api.bodies import Body, described, parsed
 from api.db import Database, writing
 from api.etags import as_json
-from api.formats import FORMS, MEDIA_TYPES, as_file, chosen
+from api.formats import FORMS, as_file, chosen
 from api.no_query import NO_QUERY
-from api.problems import ProblemError
+from api.problems import unknown_run
 from api.routes.pages import FormQuery
 from carbon.schema import Correction, Costing, Reason, RunFields
 
@@ -68,11 +68,11 @@ def run_costings(
     query: Annotated[FormQuery, Query()],
 ) -> Response:
     """List the figures that the run's emissions have and had, newest first."""
-    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
+    form = chosen(request, query.format)
     with database.begin() as connection:
         found = costings.of_run(connection, access, run_id)
     if found is None:
-        raise ProblemError(404, f"there is no run {run_id} in this ledger")
+        raise unknown_run(run_id)
     if form != "json":
         return as_file(form, Costing, (), found, f"costings-{run_id}")
     return as_json(to_json(found))

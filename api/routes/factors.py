@@ -11,7 +11,7 @@ from api.auth import Actor, Administering, Reading
 from api.bodies import Body, described, parsed
 from api.db import Database, writing
 from api.etags import as_json
-from api.formats import FORMS, MEDIA_TYPES, as_file, chosen
+from api.formats import FORMS, as_file, chosen
 from api.no_query import NO_QUERY
 from api.routes.pages import FormQuery
 from carbon.schema import FactorTable, FactorTableInfo, Recosted, RecostOrder
@@ -26,7 +26,7 @@ def list_factor_tables(
     request: Request, _access: Reading, database: Database, query: Annotated[FormQuery, Query()]
 ) -> Response:
     """List the factor tables that runs can be costed with, the one imported last first."""
-    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
+    form = chosen(request, query.format)
     with database.begin() as connection:
         found = factors.tables(connection)
     if form != "json":

@@ -10,7 +10,7 @@ from api import factors
 from api.auth import Reading
 from api.db import Database
 from api.etags import as_json
-from api.formats import FORMS, MEDIA_TYPES, as_file, chosen
+from api.formats import FORMS, as_file, chosen
 from api.routes.pages import FormQuery
 from carbon.grid import all_factors
 from carbon.schema import GridFactor, Name
@@ -31,7 +31,7 @@ def grid(
     request: Request, _access: Reading, database: Database, query: Annotated[GridQuery, Query()]
 ) -> Response:
     """List the carbon intensity of every country and region, with its source and year."""
-    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
+    form = chosen(request, query.format)
     if query.table is None:
         found = all_factors()
     else:

@@ -9,7 +9,7 @@ from api.auth import AdministeringAll, Reading
 from api.bodies import TermsBody, described, parsed
 from api.db import Database, writing
 from api.etags import as_json
-from api.formats import FORMS, MEDIA_TYPES, as_file, chosen
+from api.formats import FORMS, as_file, chosen
 from api.no_query import NO_QUERY
 from api.problems import ProblemError, cut
 from api.routes.pages import FormQuery
@@ -31,7 +31,7 @@ def list_hardware(
 
     With a key of some projects it is what runs of these used.
     """
-    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
+    form = chosen(request, query.format)
     with database.begin() as connection:
         items = hardware.every(connection, access)
     if form != "json":

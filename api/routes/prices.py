@@ -10,7 +10,7 @@ from api.auth import AdministeringAll, Reading
 from api.bodies import TermsBody, described, parsed
 from api.db import Database, writing
 from api.etags import as_json
-from api.formats import FORMS, MEDIA_TYPES, as_file, chosen
+from api.formats import FORMS, as_file, chosen
 from api.no_query import NO_QUERY
 from api.prices import FOR_ALL, DefaultPrice
 from api.problems import ProblemError
@@ -119,7 +119,7 @@ def delete_project_price(
 def _listed(
     request: Request, query: FormQuery, items: list[Price], default: Price | None
 ) -> Response:
-    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
+    form = chosen(request, query.format)
     items = [*items, default] if default else items
     if form != "json":
         return as_file(form, Price, ("project", "valid_from"), items, "prices")

@@ -10,12 +10,12 @@ from api.auth import Administering, Reading
 from api.cursors import microseconds
 from api.db import Database
 from api.etags import as_json
-from api.formats import FORMS, MEDIA_TYPES, as_file, chosen
+from api.formats import FORMS, as_file, chosen
 from api.prices import DefaultPrice
 from api.problems import ProblemError, cut
 from api.routes.pages import PAGE_LENGTH, FormQuery, LinesQuery
 from api.routes.summaries import GroupQuery, grouped
-from carbon.analysis.tradeoff import joined, scaling
+from carbon.analysis.tradeoff import scaling, tradeoff
 from carbon.schema import (
     GroupPage,
     Name,
@@ -66,7 +66,7 @@ def list_projects(
 
     A page as JSON; all of them as CSV, Parquet or JSON lines.
     """
-    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
+    form = chosen(request, query.format)
     with database.begin() as connection:
         lines = summaries.projects(connection, access)
     items, next_cursor = _part(lines, "project", query, form, ["projects", access.among([])])
@@ -86,7 +86,7 @@ def list_studies(
 
     A page as JSON; all of them as CSV, Parquet or JSON lines.
     """
-    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
+    form = chosen(request, query.format)
     with database.begin() as connection:
         if not runs.has_project(connection, project):
             raise unknown(project)
@@ -112,7 +112,7 @@ def study_scaling(
     As CSV, Parquet or JSON lines it is the points alone. Where the names hold "/studies/"
     themselves, the last one is where the study's begins.
     """
-    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
+    form = chosen(request, query.format)
     with database.begin() as connection:
         if not runs.has_project(connection, project):
             raise unknown(project)
@@ -162,12 +162,12 @@ def project_tradeoff(
 
     As CSV, Parquet or JSON lines it is the points alone.
     """
-    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
+    form = chosen(request, query.format)
     with database.begin() as connection:
         if not runs.has_project(connection, project):
             raise unknown(project)
         of_studies = runs.comparable_by_study(connection, project)
-        found = joined(project, (scaling(project, *of_study) for of_study in of_studies))
+        found = tradeoff(project, (scaling(project, *of_study) for of_study in of_studies))
     if form != "json":
         return as_file(form, TradeoffPoint, (), found.points, "tradeoff")
     return as_json(found.model_dump_json().encode())

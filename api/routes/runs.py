@@ -15,7 +15,7 @@ from api.etags import as_json, etag_of, is_held, tagged_with, unchanged
 from api.filters import RunFilters
 from api.formats import FORMS, MEDIA_TYPES, Format, chosen, listed_of, streamed
 from api.listing import FIELDS, Listing, Order, chunks, page
-from api.problems import ProblemError
+from api.problems import unknown_run
 from api.routes.pages import PAGE_LENGTH, Cursor, FormQuery
 from api.settling import settle
 from api.tabular import columns_of
@@ -106,7 +106,7 @@ def list_runs(
     says otherwise. A run that is corrected meanwhile is in there as it was when its part was read;
     newest first, a run that arrives meanwhile is not.
     """
-    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
+    form = chosen(request, query.format)
     fields = tuple(dict.fromkeys(query.fields.split(",")))
     listing = query.listing(access)
     if query.asks_for_labels:
@@ -151,7 +151,7 @@ def get_run(
     with database.begin() as connection:
         version = runs.version(connection, access, run_id)
         if version is None:
-            raise _unknown(run_id)
+            raise unknown_run(run_id)
         etag = etag_of(version + f"{query.series} {query.as_}".encode())
         if is_held(request, etag):
             return unchanged(etag)
@@ -163,7 +163,7 @@ def get_run(
             is_as_delivered=query.as_ == "delivered",
         )
     if report is None:
-        raise _unknown(run_id)
+        raise unknown_run(run_id)
     return tagged_with(etag, report.model_dump_json().encode())
 
 
@@ -176,16 +176,12 @@ def get_epochs(
     query: Annotated[FormQuery, Query()],
 ) -> Response:
     """Read a run's epochs, as a list or as a file."""
-    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
+    form = chosen(request, query.format)
     with database.begin() as connection:
         epochs = runs.epochs(connection, access, run_id)
     if epochs is None:
-        raise _unknown(run_id)
+        raise unknown_run(run_id)
     if form == "json":
         return as_json(to_json(epochs))
     columns = columns_of(EpochReport, EpochReport.model_fields)
     return streamed(form, columns, [epochs], f"epochs-{run_id}")
-
-
-def _unknown(run_id: UUID) -> ProblemError:
-    return ProblemError(404, f"there is no run {run_id} in this ledger")

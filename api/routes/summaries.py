@@ -12,7 +12,7 @@ from api.auth import Reading
 from api.db import Database
 from api.etags import as_json
 from api.filters import Country, listed
-from api.formats import FORMS, MEDIA_TYPES, chosen, listed_of, streamed
+from api.formats import FORMS, chosen, listed_of, streamed
 from api.groups import FILTERS, KEYS, MOST_KEYS, Grouping
 from api.routes.days import as_day
 from api.routes.pages import PAGE_LENGTH, LinesQuery
@@ -134,7 +134,7 @@ def grouped(
     request: Request, database: Database, query: GroupQuery, grouping: Grouping
 ) -> Response:
     """Answer with a summary by groups, in the form that is wanted."""
-    form = chosen(query.format, request.headers.get("accept"), MEDIA_TYPES)
+    form = chosen(request, query.format)
     if grouping.kind is not None:
         settle_months(request.app.state.engine, grouping.kind)
     if form != "json":

@@ -13,7 +13,7 @@ from api.bodies import TermsBody, described, parsed
 from api.db import Database
 from api.no_query import NO_QUERY
 from api.prices import DefaultPrice, tariff
-from api.problems import ProblemError
+from api.problems import ProblemError, unknown_run
 from api.project_what_if import of_project
 from api.routes.projects import ReadableProject, unknown
 from api.run_what_if import of_run
@@ -129,5 +129,5 @@ def _of_run(
 
 def _found(report: RunReport | None, run_id: UUID) -> RunReport:
     if report is None:
-        raise ProblemError(404, f"there is no run {run_id} in this ledger")
+        raise unknown_run(run_id)
     return report

@@ -29,16 +29,7 @@ class _Configuration:
     samples_per_epoch: float | None
 
 
-def tradeoff(project: str, runs: Iterable[RunReport]) -> Tradeoff:
-    """Compare the configurations of every study among a project's runs, by `scaling`."""
-    studies: dict[str, list[RunReport]] = defaultdict(list)
-    for report in runs:
-        if report.study is not None:
-            studies[report.study].append(report)
-    return joined(project, (scaling(project, study, studies[study]) for study in sorted(studies)))
-
-
-def joined(project: str, studies: Iterable[Scaling]) -> Tradeoff:
+def tradeoff(project: str, studies: Iterable[Scaling]) -> Tradeoff:
     """Put the comparisons of a project's studies together, in the order given."""
     points: list[TradeoffPoint] = []
     differing: dict[str, list[str]] = {}

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from carbon import wording
+from carbon.analysis.run_means import mean_of_known
 from carbon.analysis.tradeoff import scaling
 from carbon.delivery import delivery
 from carbon.errors import ApiRejectedError, ApiUnreachableError, SpoolError
@@ -15,7 +16,6 @@ from carbon.spool.spool import Spool
 from carbon.study.folder import History
 from carbon.study.plan import Configuration
 from carbon.study.spec import StudySpec
-from carbon.units import add_known
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -94,7 +94,7 @@ def table(
             str(statuses.count("failed")),
             _spread(history.completed_s(each)),
             _epoch(points.get(each)),
-            _mean([report.energy_kwh for report in known]),
+            wording.energy(mean_of_known(report.energy_kwh for report in known)),
         )
     return shown
 
@@ -113,8 +113,3 @@ def _spread(values: list[float]) -> str:
         return UNKNOWN
     spread = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
     return f"{statistics.fmean(values):.3g}{spread}"
-
-
-def _mean(values: list[float | None]) -> str:
-    total, n_known = add_known(values), len(values) - values.count(None)
-    return wording.energy(None if total is None else total / n_known)
