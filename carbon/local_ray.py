@@ -25,9 +25,14 @@ OBJECT_STORE_BYTES = 80 << 20
 """Hardly anything goes through Ray's memory; a container's /dev/shm is often 64 MiB."""
 
 
+def address() -> str | None:
+    """Return where the cluster is that is to be joined, None where one is to be started."""
+    return os.environ.get("RAY_ADDRESS") or None
+
+
 def settle() -> None:
     """Set what Ray reads from the environment; to be called before Ray is imported."""
-    if os.environ.get("RAY_ADDRESS"):
+    if address():
         return
     # Ray runs whatever it is sent, so it is given a secret. It would write one of its own into the
     # home directory and say so. It reads where it is imported whether there is one.
@@ -45,7 +50,7 @@ def start_or_join(n_cpus: int, **arguments: Any) -> None:
     """
     import ray
 
-    if not os.environ.get("RAY_ADDRESS"):
+    if not address():
         arguments |= {
             "address": "local",
             "num_cpus": n_cpus,

@@ -97,7 +97,7 @@ def _connect(n_workers: int) -> None:
             n_workers, runtime_env={"env_vars": _worker_environ(os.environ)}
         )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        where = os.environ.get("RAY_ADDRESS")
+        where = local_ray.address()
         if not where:
             raise WorkersError(f"Ray cannot be started here: {_first_line(error)}") from error
         raise WorkersError(

@@ -11,6 +11,7 @@ from types import FrameType
 from rich.console import Console
 from rich.text import Text
 
+from carbon import local_ray
 from carbon.errors import CarbonError
 from carbon.processes import require
 from carbon.settings import Settings
@@ -24,7 +25,6 @@ from carbon.study.strategies import require_installed
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130
-RAY_ADDRESS = "RAY_ADDRESS"
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,10 @@ def check(spec: StudySpec) -> None:
     Raises:
         CarbonError: something is missing; says what.
     """
-    if spec.launcher == "ray" and not os.environ.get(RAY_ADDRESS):
+    if spec.launcher == "ray" and not local_ray.address():
         raise CarbonError(
-            f"--launcher ray needs a cluster: start one with `ray start --head` and set "
-            f"{RAY_ADDRESS} to its address, host:6379 say"
+            "--launcher ray needs a cluster: start one with `ray start --head` and set "
+            "RAY_ADDRESS to its address, host:6379 say"
         )
     if spec.task is None or spec.launcher == "slurm":
         return  # What a job finds on its node is not known here.

@@ -157,8 +157,10 @@ class StudySpec(_Section):
                 raise ValueError(f"{field}: is for a task; a command has its own")
 
     def _check_batch(self) -> None:
-        for workers in self.workers if set(shared()) & set(self.strategies) else ():
-            if self.batch_size is not None and self.batch_size % workers:
+        if self.batch_size is None or not set(shared()) & set(self.strategies):
+            return
+        for workers in self.workers:
+            if self.batch_size % workers:
                 raise ValueError(
                     f"batch_size: {self.batch_size} cannot be shared evenly by {workers} workers"
                 )
