@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import streamlit as st
+from altair.utils.schemapi import disable_debug_mode
 
 from carbon.errors import CarbonError
 from ui import data, elements, states
@@ -55,6 +56,8 @@ def _forget_run() -> None:
     st.query_params.pop("run", None)
 
 
+# Each chart is checked as a whole; to check all its parts too takes most of a second a page.
+disable_debug_mode()
 st.set_page_config(page_title="Carbon Ledger", page_icon=str(ASSETS / "icon.svg"), layout="wide")
 # A navigation of one page keeps Streamlit from taking the files of ui/pages for pages of its own.
 st.navigation([st.Page(render, title="Carbon Ledger", default=True)], position="hidden").run()

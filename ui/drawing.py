@@ -3,10 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+import altair as alt
 import streamlit as st
 from altair.typing import ChartType
 
 from ui import theme
+
+PADDING = {"left": 2, "right": 4, "top": 2, "bottom": 4}
 
 
 def draw(
@@ -39,14 +42,15 @@ def draw(
 
 def in_ink(chart: ChartType, ink: str) -> ChartType:
     """Write in `ink` and draw in it what has no colour of its own, with each label at its tick."""
-    inked: ChartType = (
-        chart.properties(padding={"left": 2, "right": 4, "top": 2, "bottom": 4})
-        .configure_mark(color=ink)
-        .configure_text(color=ink)
-        .configure_axis(labelColor=ink, titleColor=ink)
-        .configure_axisY(labelFlush=False)
-        .configure_legend(labelColor=ink, titleColor=ink)
+    config = alt.Config(
+        mark=alt.MarkConfig(color=ink),
+        text=alt.MarkConfig(color=ink),
+        axis=alt.AxisConfig(labelColor=ink, titleColor=ink),
+        axisY=alt.AxisConfig(labelFlush=False),
+        legend=alt.LegendConfig(labelColor=ink, titleColor=ink),
     )
+    # All in one: each call copies the chart, and all that is in it.
+    inked: ChartType = chart.properties(padding=PADDING, config=config)
     return inked
 
 
