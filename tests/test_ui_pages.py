@@ -19,7 +19,7 @@ from tests.factories import make_report
 from tests.fixtures.api import LiveApi, serving
 from tests.fixtures.browser import Kept, Watch, open_page, settled, showing
 from tests.reports import ODD_NAME, ODD_RUN, START, other_projects, recorded_run, scaling_study
-from ui import data
+from ui import data, frames
 
 MANY = data.RUNS_AT_MOST + 5
 DAY = timedelta(days=1)
@@ -354,6 +354,23 @@ def test_nothing_is_fetched_from_elsewhere_and_nothing_complains(
     settled(page)
     assert watch.requests_elsewhere == []
     assert watch.complaints == []
+
+
+def test_what_is_raw_is_made_once_it_is_unfolded(ledger: Ledger, page: Page) -> None:
+    open_page(page, ledger.view(project="scaling"))
+    report = page.locator("[data-testid=stCode]").filter(has_text='"run_id":')
+    table = page.locator("[data-testid=stDataFrame]")
+    expect(report).to_have_count(0)
+    expect(table).to_have_count(0)
+    page.get_by_text("Raw report", exact=True).click()
+    expect(report).to_be_visible()
+    expect(page.get_by_role("button", name="Download as JSON")).to_be_visible()
+    page.get_by_text("Raw data", exact=True).click()
+    expect(table).to_be_visible()
+    # Another run's, without unfolding it again.
+    other = ledger.client.runs(project="scaling", status="failed").items[0]
+    pick(page, "Run", frames.run_label(other))
+    expect(report).to_contain_text(str(other.run_id))
 
 
 def test_the_map_colours_countries_and_outlines_the_own_ones(ledger: Ledger, page: Page) -> None:

@@ -7,6 +7,7 @@ import streamlit as st
 from carbon import wording
 from carbon.schema import RunFields, Summary
 from ui import data, elements, frames, refresh
+from ui.folding import folded
 from ui.pages import budgets, equivalents, history, places, run, speedup, totals
 
 
@@ -46,7 +47,7 @@ def render(project: str) -> None:
         )
         places.world_map(summary.places, data.grid())
         totals.explain()
-        _raw(runs, summary)
+        folded("Raw data", ":material/table:", "raw-data", lambda: _raw(runs, summary))
 
 
 def _totals(summary: Summary) -> str:
@@ -91,10 +92,7 @@ def _raw(runs: Sequence[RunFields], summary: Summary) -> None:
         if len(runs) < summary.runs
         else wording.count(len(runs), "run")
     )
-    with st.expander("Raw data", icon=":material/table:"):
-        elements.show(
-            elements.paragraph(
-                f"{note}, as the API gave them. Energies are before PUE; times are UTC."
-            )
-        )
-        st.dataframe(frames.raw(runs), hide_index=True, key="raw-runs")
+    elements.show(
+        elements.paragraph(f"{note}, as the API gave them. Energies are before PUE; times are UTC.")
+    )
+    st.dataframe(frames.raw(runs), hide_index=True, key="raw-runs")

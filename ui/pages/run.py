@@ -12,6 +12,7 @@ from carbon.schema import ComponentEnergy, NodeReport, RunFields, RunReport
 from ui import data, drawing, elements, frames, refresh
 from ui.address import choose
 from ui.charts.history import epochs_chart, metric_chart
+from ui.folding import folded
 from ui.pages import series, totals
 
 METRICS_AT_MOST = 4
@@ -74,7 +75,7 @@ def _show(run: RunReport) -> None:
                 ]
             )
         )
-    _raw(run)
+    folded("Raw report", ":material/data_object:", "raw-report", lambda: _raw(run))
 
 
 def _figures(run: RunReport) -> str:
@@ -215,16 +216,15 @@ def _raw(run: RunReport) -> None:
     has_series = any(node.series for node in run.nodes)
     whole = run.model_dump_json() if has_series else run.model_dump_json(indent=2)
     report = run.model_dump_json(indent=2, exclude=_SERIES) if has_series else whole
-    with st.expander("Raw report", icon=":material/data_object:"):
-        st.download_button(
-            "Download as JSON", whole, f"{run.run_id}.json", "application/json", on_click="ignore"
-        )
-        if has_series:
-            elements.show(elements.paragraph("Below without its series; the download has them."))
-        if len(report) <= RAW_CHARACTERS_AT_MOST:
-            st.code(report, language="json", height=400, wrap_lines=True)
-        else:
-            elements.show(elements.paragraph("Too long to show here; the download has all of it."))
+    st.download_button(
+        "Download as JSON", whole, f"{run.run_id}.json", "application/json", on_click="ignore"
+    )
+    if has_series:
+        elements.show(elements.paragraph("Below without its series; the download has them."))
+    if len(report) <= RAW_CHARACTERS_AT_MOST:
+        st.code(report, language="json", height=400, wrap_lines=True)
+    else:
+        elements.show(elements.paragraph("Too long to show here; the download has all of it."))
 
 
 def _about(run: RunReport) -> list[tuple[str, str]]:
