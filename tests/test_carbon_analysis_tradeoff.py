@@ -126,8 +126,10 @@ def test_runs_without_epochs_are_compared_as_wholes() -> None:
 
     one, two = tradeoff_of("p", [whole(1, 80.0), whole(2, 50.0)]).points
     assert (one.epoch_s, two.epoch_s, two.speedup, two.efficiency) == (80.0, 50.0, 1.6, 0.8)
+    assert (one.unit, two.unit) == ("run", "run")
     assert two.energy_per_epoch_kwh == whole(2, 50.0).energy_kwh
-    assert only(whole(1, 80.0), run(7.0)).epoch_s == 7.0, "a whole run is no epoch of another's"
+    known = only(whole(1, 80.0), run(7.0))
+    assert (known.epoch_s, known.unit) == (7.0, "epoch"), "a whole run is no epoch of another's"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from typing import Any
 
 import pytest
@@ -37,6 +38,16 @@ def text(found: Content, width: int = 160) -> str:
     return console.export_text()
 
 
+def titles(spec: Any) -> list[str]:
+    """Every title in a chart."""
+    if isinstance(spec, list):
+        return [title for part in spec for title in titles(part)]
+    if not isinstance(spec, dict):
+        return []
+    own = [spec["title"]] if isinstance(spec.get("title"), str) else []
+    return own + [title for part in spec.values() for title in titles(part)]
+
+
 def test_a_study_of_a_command_without_epochs_has_its_report() -> None:
     runs = [
         make_report(
@@ -51,8 +62,17 @@ def test_a_study_of_a_command_without_epochs_has_its_report() -> None:
     ]
     found = content(runs)
     assert [row["epoch_s"] for row in lines(found, "configurations")] == ["63.0", "33.0", "18.0"]
-    assert {"speedup", "epoch-time", "efficiency"} <= {figure.name for figure in found.figures}
-    assert any("each counts as one, from its start to its end" in n for n in found.notices)
+    drawn = {figure.name: figure for figure in found.figures}
+    assert {"speedup", "epoch-time", "efficiency", "energy"} <= drawn.keys()
+    # Nowhere is a run called an epoch, and nobody races through one.
+    said = [text(found), *(f"{figure.title} {figure.told}" for figure in found.figures)]
+    said += [line for figure in found.figures for line in titles(figure.chart.to_dict())]
+    assert [line for line in said if re.search("(?i)epoch", line.replace("no epochs", ""))] == []
+    assert "whole runs are compared" in said[0]
+    assert drawn["epoch-time"].title == "Time per run"
+    assert "Energy per run" in said[0]
+    assert "for 1 run" in said[0]
+    assert "race" not in {table.name for table in found.tables}
 
 
 @pytest.fixture(scope="module")

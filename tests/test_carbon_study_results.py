@@ -90,3 +90,13 @@ def test_a_line_for_each_configuration_fits_a_terminal() -> None:
     assert ["ray-deepspeed", "1", "2/2", "0", "60", "±", "0", "20", "±", "0", "2.50", "Wh"] in rows
     assert ["ray-deepspeed", "2", "0/2", "1", *["unknown"] * 3] in rows
     assert not any("…" in line for line in lines(told, reports))
+
+
+def test_runs_without_epochs_have_no_column_of_them() -> None:
+    told = history("completed")
+    run = min(told.planned, key=lambda run: run.key)
+    whole = make_report(
+        run_id=told.last(run).run_id, study="s", strategy=run.configuration.strategy, epochs=[]
+    )
+    assert not any("epoch" in line for line in lines(told, [whole]))
+    assert any("epoch" in line for line in lines(told, []))

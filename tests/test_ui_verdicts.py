@@ -41,6 +41,16 @@ def test_each_speedup_has_its_price(epoch_s: float, energy_kwh: float, sentence:
     assert speedup_costs([SINGLE, point("ddp", 2, epoch_s, energy_kwh)]) == [sentence]
 
 
+def test_whole_runs_are_not_called_epochs() -> None:
+    points = [
+        point("single", 1, 60.0, 0.001, unit="run"),
+        point("ddp", 2, 40.0, 0.0015, unit="run"),
+    ]
+    said = " ".join(speedup_costs(points))
+    assert "50 % more energy per run" in said
+    assert "epoch" not in said
+
+
 def test_a_difference_within_the_spread_is_not_called_one() -> None:
     single = SINGLE.model_copy(update={"energy_per_epoch_kwh_stdev": 0.00005})
     ddp = point("ddp", 2, 5.0, 0.00103, energy_per_epoch_kwh_stdev=0.00003)
@@ -185,7 +195,7 @@ def test_the_warning_names_what_differs(differences: list[str], compares_places:
     assert said.startswith(
         f"The runs of s differ in {', '.join(differences)}, not only in strategy and workers: part"
     )
-    assert said.endswith("CO₂e per epoch then compares places as well.") == compares_places
+    assert said.endswith("CO₂e then compares places as well.") == compares_places
 
 
 def test_front_points_come_by_speed_and_beaten_ones_are_named() -> None:

@@ -23,7 +23,7 @@ def warning(study: str, differences: Sequence[str]) -> str:
         "workers: part of the difference below may come from that."
     )
     if {"place", "PUE"} & set(differences):
-        said += " CO₂e per epoch then compares places as well."
+        said += " CO₂e then compares places as well."
     return said
 
 
@@ -147,17 +147,15 @@ def _cost(point: TradeoffPoint, points: Sequence[TradeoffPoint]) -> str:
         return f"{name} {pace}; what it drew was not measured."
     change = point.energy_ratio - 1
     spread = 0.0 if baseline is None else _ratio_stdev(point, baseline)
+    energy = f"energy per {point.unit}"
     if 0 < abs(change) <= spread:
-        return (
-            f"{name} {pace} for the same energy per epoch, as far as the spread of the repeats "
-            "can tell."
-        )
+        return f"{name} {pace} for the same {energy}, as far as the spread of the repeats can tell."
     if abs(change) < 0.0005:
-        return f"{name} {pace} and needs the same energy per epoch."
+        return f"{name} {pace} and needs the same {energy}."
     if point.energy_ratio >= 10:
-        return f"{name} {pace} and needs {_times(point.energy_ratio)} times the energy per epoch."
+        return f"{name} {pace} and needs {_times(point.energy_ratio)} times the {energy}."
     more = "more" if change > 0 else "less"
-    return f"{name} {pace} and needs {wording.percent(abs(change))} {more} energy per epoch."
+    return f"{name} {pace} and needs {wording.percent(abs(change))} {more} {energy}."
 
 
 def _ratio_stdev(point: TradeoffPoint, baseline: TradeoffPoint) -> float:

@@ -14,7 +14,7 @@ from carbon.analysis.pareto import pareto_front
 from carbon.analysis.same_work import epoch_factors
 from carbon.analysis.scaling_laws import Predicted
 from carbon.errors import UsageError
-from carbon.schema import TradeoffPoint
+from carbon.schema import StudyUnit, TradeoffPoint
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Option:
     """A strategy on a number of workers, and what an epoch takes there.
 
     Attributes:
+        unit: what is called an epoch, "epoch" or "run"; see `TradeoffPoint`.
         epoch_s_stdev: the standard deviation over repeated runs; None where it is not known. So
             are the others.
         is_extrapolated: by a law of scaling, not measured.
@@ -36,6 +37,7 @@ class Option:
     energy_per_epoch_kwh_stdev: float | None = None
     emissions_per_epoch_kg_stdev: float | None = None
     is_extrapolated: bool = False
+    unit: StudyUnit = "epoch"
 
     @classmethod
     def of_prediction(cls, strategy: str, predicted: Predicted) -> "Option":
@@ -161,6 +163,7 @@ def options_of(points: Sequence[TradeoffPoint]) -> list[Option]:
             epoch_s_stdev=times(factor, point.epoch_s_stdev),
             energy_per_epoch_kwh_stdev=times(factor, point.energy_per_epoch_kwh_stdev),
             emissions_per_epoch_kg_stdev=times(factor, point.emissions_per_epoch_kg_stdev),
+            unit=point.unit,
         )
         for point, factor in zip(points, epoch_factors(points), strict=True)
     ]
@@ -310,7 +313,7 @@ def _totals(option: Option, epochs: int) -> str:
         )
         if mean is not None
     ]
-    return f"{', '.join(totals)} for {epochs} epoch{'s' * (epochs != 1)}"
+    return f"{', '.join(totals)} for {epochs} {option.unit}{'s' * (epochs != 1)}"
 
 
 def _amount(value: float, kind: str) -> str:

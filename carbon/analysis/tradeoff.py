@@ -13,8 +13,8 @@ from itertools import groupby
 from carbon.analysis.comparability import differences
 from carbon.analysis.pareto import pareto_front
 from carbon.analysis.run_means import MEASURES, RunMeans, known, mean_of_known, run_means
-from carbon.analysis.whole_runs import with_epochs
-from carbon.schema import RunReport, Scaling, Tradeoff, TradeoffPoint
+from carbon.analysis.whole_runs import are_whole, with_epochs
+from carbon.schema import RunReport, Scaling, StudyUnit, Tradeoff, TradeoffPoint
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,14 @@ def scaling(project: str, study: str, runs: Iterable[RunReport]) -> Scaling:
     return Scaling(
         project=project,
         study=study,
-        points=_points(study, counted) if counted else [],
+        points=_points(study, counted, "run" if are_whole(completed) else "epoch"),
         differences=differences([run.report for run in counted]),
     )
 
 
-def _points(study: str, runs: Iterable[RunMeans]) -> list[TradeoffPoint]:
+def _points(study: str, runs: Sequence[RunMeans], unit: StudyUnit) -> list[TradeoffPoint]:
+    if not runs:
+        return []
     configurations = _configurations(runs)
     work = _work(configurations)
     costs = [
@@ -88,6 +90,7 @@ def _points(study: str, runs: Iterable[RunMeans]) -> list[TradeoffPoint]:
             study,
             configuration,
             configurations[baseline],
+            unit=unit,
             speedup=costs[baseline][0] / costs[i][0],
             energy_ratio=_ratio(costs[i][1], costs[baseline][1]),
             on_front=on_front[i],
@@ -135,6 +138,7 @@ def _point(
     this: _Configuration,
     baseline: _Configuration,
     *,
+    unit: StudyUnit,
     speedup: float,
     energy_ratio: float | None,
     on_front: bool,
@@ -154,6 +158,7 @@ def _point(
         runs=len(runs),
         runs_with_energy=len(spread["energy_per_epoch_kwh"]),
         epochs=sum(run.epochs for run in runs),
+        unit=unit,
         **{name: mean_of_known(values) for name, values in spread.items()},
         **{f"{name}_stdev": _stdev(values) for name, values in spread.items()},
         samples_per_epoch=this.samples_per_epoch,

@@ -64,7 +64,7 @@ def _scaling(study: Study) -> Iterator[Figure]:
     )
     yield Figure(
         "epoch-time",
-        "Time per epoch",
+        f"Time per {study.unit}",
         scaling.epoch_time_chart(frame, beyond),
         f"Lower is faster. {_BARS}{dashed}",
     )
@@ -95,9 +95,11 @@ def _energy(study: Study) -> Iterator[Figure]:
             "Right is faster, down is less energy. A ring marks the front (Pareto): no other mean "
             f"is both faster and cheaper. {_BARS}",
         )
-        yield Figure("energy", "Energy", energy.energy_chart(frame), f"Of an epoch. {_BARS}")
+        yield Figure(
+            "energy", "Energy", energy.energy_chart(frame), f"Of one {study.unit}. {_BARS}"
+        )
     if frame["emissions_per_epoch_kg"].notna().any():
-        told = f"Of an epoch, at the PUE and grid intensity of each run. {_BARS}"
+        told = f"Of one {study.unit}, at the PUE and grid intensity of each run. {_BARS}"
         yield Figure("emissions", "CO2e", energy.emissions_chart(frame), told)
 
 

@@ -40,7 +40,7 @@ def configurations(points: Iterable[TradeoffPoint]) -> pd.DataFrame:
     """
     rows = [_row(point) for point in points]
     frame = pd.DataFrame(rows)
-    words = ("label", "strategy", "front")
+    words = ("label", "strategy", "unit", "front")
     numbers = [c for c in frame.columns if c not in words and not c.endswith("_text")]
     return frame.astype(dict.fromkeys(numbers, "float64"))
 
@@ -88,6 +88,7 @@ def _named(point: TradeoffPoint) -> dict[str, object]:
         "label": wording.configuration(point.strategy, point.workers),
         "strategy": point.strategy,
         "workers": point.workers,
+        "unit": point.unit,
         "runs_text": _averaged_over(point),
     }
 

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from carbon import wording
-from carbon.analysis.whole_runs import are_whole
 from carbon.report.study import Study
 from carbon.report.trials import is_trial
 
@@ -45,9 +44,8 @@ def notices(study: Study) -> list[str]:
 def _missing(study: Study) -> list[str]:
     points = study.points
     found = []
-    compared = {run.run_id for run in study.comparison.runs}
-    if are_whole([run for run in study.runs if run.run_id in compared]):
-        found.append("These runs have no epochs: each counts as one, from its start to its end.")
+    if study.unit == "run":
+        found.append("These runs have no epochs: whole runs are compared, from start to end.")
     if len(points) == 1:
         found.append(
             "There is one configuration alone: run the study with other strategies or workers to "
@@ -60,12 +58,12 @@ def _missing(study: Study) -> list[str]:
     ]
     if len(without) == len(points):
         found.append(
-            "No energy was measured by epoch in this study: there is no energy, no front and no "
-            "carbon to show. `carbon doctor` tells what can be measured."
+            f"No energy was measured by {study.unit} in this study: there is no energy, no front "
+            "and no carbon to show. `carbon doctor` tells what can be measured."
         )
     elif without:
         found.append(f"Without an energy, and so on no front: {_listed(without)}.")
-    if not study.racers:
+    if not study.racers and study.unit == "epoch":
         found.append("No race: its epochs are not of one size, as in weak scaling.")
     once = sum(point.runs == 1 for point in points)
     if once:

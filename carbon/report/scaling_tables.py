@@ -70,20 +70,21 @@ def _configurations(study: Study) -> Table:
     ]
     columns = [
         tables.CONFIGURATION,
-        tables.duration("Time per epoch", "epoch_s"),
+        tables.duration(f"Time per {study.unit}", "epoch_s"),
         tables.number("Speedup", "speedup"),
         tables.number("Ideal", "ideal_speedup"),
         tables.percent("Efficiency", "efficiency"),
-        tables.energy("Energy per epoch", "energy_per_epoch_kwh"),
-        tables.mass("CO2e per epoch", "emissions_per_epoch_kg"),
+        tables.energy(f"Energy per {study.unit}", "energy_per_epoch_kwh"),
+        tables.mass(f"CO2e per {study.unit}", "emissions_per_epoch_kg"),
         tables.number("Energy × time (J s)", "energy_delay_j_s"),
         Column("On the front", lambda row: "yes" if row["on_pareto_front"] else "", False),
         Column("Runs", lambda row: str(row["runs"])),
     ]
+    warm_up = "; the first epoch, a warm-up, is left out" if study.unit == "epoch" else ""
     note = (
-        "Means over runs, ± one standard deviation over them; the first epoch, a warm-up, is left "
-        "out. The front (Pareto) is of time and energy per epoch. Energy × time is the energy-delay"
-        " product of an epoch: less is better."
+        f"Means over runs, ± one standard deviation over them{warm_up}. The front (Pareto) is of "
+        f"time and energy per {study.unit}. Energy × time is the energy-delay product of one "
+        f"{study.unit}: less is better."
     )
     return Table("configurations", "Configurations", columns, rows, note)
 
@@ -117,7 +118,7 @@ def _laws(study: Study) -> Table:
         tables.percent("Residuals", "residual_spread"),
         tables.text("Law", "reason"),
     ]
-    note = "Fitted to the mean epoch times; in brackets the band that holds 95 %."
+    note = f"Fitted to the mean {study.unit} times; in brackets the band that holds 95 %."
     return Table("scaling-laws", "Laws of scaling", columns, [row_of(f) for f in study.fits], note)
 
 
@@ -126,7 +127,7 @@ def _extrapolated(study: Study) -> Table:
     columns = [
         tables.CONFIGURATION,
         Column("Kind", lambda row: "extrapolated", is_number=False),
-        tables.duration("Time per epoch", "epoch_s"),
+        tables.duration(f"Time per {study.unit}", "epoch_s"),
         tables.duration("At least", "epoch_low_s"),
         tables.duration("At most", "epoch_high_s"),
         tables.number("Speedup", "speedup"),
@@ -157,7 +158,7 @@ def choices(study: Study) -> list[tuple[str, str]]:
     options = options_of(study.points)
     if not options:
         return []
-    asked = wording.count(study.epochs, "epoch")
+    asked = wording.count(study.epochs, study.unit)
     answers = []
     if any(value is not None for value in vars(study.limits).values()):
         chosen = best(options, study.epochs, study.limits)
@@ -180,7 +181,7 @@ def _takes(option: Option, epochs: int) -> str:
         parts.append(wording.energy(energy_kwh * epochs))
     if emissions_kg is not None:
         parts.append(f"{wording.mass(emissions_kg * epochs)} CO2e")
-    return f"{', '.join(parts)} for {wording.count(epochs, 'epoch')}"
+    return f"{', '.join(parts)} for {wording.count(epochs, option.unit)}"
 
 
 def _marginals(study: Study) -> Table:
@@ -212,7 +213,7 @@ def _marginals(study: Study) -> Table:
         tables.energy("Costs more", "extra_kwh"),
         tables.energy("For each hour saved", "kwh_per_h"),
     ]
-    note = f"Along the front, for a training of {wording.count(study.epochs, 'epoch')}."
+    note = f"Along the front, for {wording.count(study.epochs, study.unit)}."
     return Table("marginal", "What each hour saved costs", columns, rows, note)
 
 

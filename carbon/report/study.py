@@ -14,7 +14,7 @@ from carbon.analysis.whole_runs import with_epochs
 from carbon.errors import UsageError
 from carbon.report.fits import StrategyFit, fits
 from carbon.report.trials import TrialsReport, is_trial, trials_report
-from carbon.schema import RunReport, TradeoffPoint
+from carbon.schema import RunReport, StudyUnit, TradeoffPoint
 
 _LESS_IS_BETTER = (
     *("loss", "error", "perplexity", "mse", "mae", "nll"),
@@ -52,7 +52,7 @@ class Study:
         runs: all of them.
         comparison: those that are compared, and why others are not; trials of a search are neither.
         points: the configurations of those that are compared.
-        racers: none where epochs are not of one size, as in weak scaling.
+        racers: none where epochs are not of one size, as in weak scaling, or there are none.
         epochs: of the training that is chosen for and raced through.
         metric: None where none was logged.
         trials: None where the study has no search.
@@ -72,6 +72,11 @@ class Study:
     target: float | None
     trials: TrialsReport | None
 
+    @property
+    def unit(self) -> StudyUnit:
+        """What is called an epoch, "epoch" or "run"; see `TradeoffPoint`."""
+        return self.points[0].unit if self.points else "epoch"
+
 
 def analyse(project: str, name: str, runs: Sequence[RunReport], asked: Asked) -> Study:
     """Make all that a report shows of a study's runs.
@@ -85,12 +90,13 @@ def analyse(project: str, name: str, runs: Sequence[RunReport], asked: Asked) ->
         if run.status == "completed" and run.strategy is not None and not is_trial(run)
     ]
     comparison = compare(with_epochs(completed), across=asked.across)
-    points = scaling(project, name, comparison.runs).points
+    compared = {run.run_id for run in comparison.runs}
+    points = scaling(project, name, [run for run in completed if run.run_id in compared]).points
     found = fits(points)
     epochs = asked.epochs or _commonest_epochs(comparison.runs)
     metric = _metric(asked.metric, comparison.runs)
     beyond = [(fit.strategy, e.predicted) for fit in found for e in fit.told]
-    is_of_one_size = len(set(epoch_factors(points))) == 1
+    can_race = len(set(epoch_factors(points))) == 1 and points[0].unit == "epoch"
     return Study(
         project=project,
         name=name,
@@ -98,7 +104,7 @@ def analyse(project: str, name: str, runs: Sequence[RunReport], asked: Asked) ->
         comparison=comparison,
         points=points,
         fits=found,
-        racers=race(comparison.runs, epochs, beyond) if is_of_one_size else [],
+        racers=race(comparison.runs, epochs, beyond) if can_race else [],
         epochs=epochs,
         limits=asked.limits,
         metric=metric,

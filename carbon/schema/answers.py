@@ -5,7 +5,7 @@ from typing import Literal
 from uuid import UUID
 
 from carbon.schema.budgets import Cost
-from carbon.schema.fields import Wire
+from carbon.schema.fields import StudyUnit, Wire
 from carbon.schema.report import RunFields
 
 
@@ -201,6 +201,9 @@ class TradeoffPoint(Wire):
     """How many of the runs the means of energy and of emissions are over, at most."""
     epochs: int
     """How many epochs the means are over, all runs together."""
+    unit: StudyUnit = "epoch"
+    """What is called an epoch here: "run" where no run of the study has epochs, so that each counts
+    as one."""
     epoch_s: float
     epoch_s_stdev: float | None
     energy_per_epoch_kwh: float | None

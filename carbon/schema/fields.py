@@ -23,6 +23,7 @@ SCHEMA_VERSION = 4
 Strategy = Literal[
     "single", "ddp", "fsdp", "deepspeed", "horovod", "ray-ddp", "ray-deepspeed", "other"
 ]
+StudyUnit = Literal["epoch", "run"]
 Status = Literal["running", "completed", "failed", "interrupted"]
 Component = Literal["gpu", "cpu", "ram"]
 

@@ -72,12 +72,14 @@ def table(
 
     shown = Table(title=Text(f"study {spec.name}, project {spec.project}"), box=box.SIMPLE_HEAD)
     shown.add_column("strategy", no_wrap=True)
-    for heading in ("workers", "done", "failed", "run\ns", "epoch\ns", "energy"):
-        shown.add_column(heading, justify="right", no_wrap=True)
     points = {
         Configuration(point.strategy, point.workers): point
         for point in scaling(spec.project, spec.name, list(reports.values())).points
     }
+    has_epochs = all(point.unit == "epoch" for point in points.values())
+    of_epochs = ["epoch\ns"] if has_epochs else []
+    for heading in ("workers", "done", "failed", "run\ns", *of_epochs, "energy"):
+        shown.add_column(heading, justify="right", no_wrap=True)
     for each in configurations:
         runs = [run for run in history.planned if run.configuration == each]
         statuses = [history.status(run) for run in runs]
@@ -93,7 +95,7 @@ def table(
             f"{statuses.count('completed')}/{len(runs)}",
             str(statuses.count("failed")),
             _spread(history.completed_s(each)),
-            _epoch(points.get(each)),
+            *([_epoch(points.get(each))] if has_epochs else []),
             wording.energy(mean_of_known(report.energy_kwh for report in known)),
         )
     return shown

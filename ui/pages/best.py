@@ -15,17 +15,21 @@ LEAST = 1e-6
 
 def render(points: Sequence[TradeoffPoint]) -> None:
     """Show what a training may take, to be filled in, and the answer in a sentence."""
+    unit = points[0].unit
     with st.container(key="best"):
         elements.show(
             elements.subheading("Which is best for you?"),
             elements.paragraph(
-                "Say how long you train and what it may take; what is left empty has no limit.",
+                f"Say how many {unit}s you need and what they may take; what is left empty has no "
+                "limit.",
                 "caption",
             ),
         )
         columns = st.columns(4)
         with columns[0]:
-            epochs = st.number_input("Epochs", 1, 10_000_000, DEFAULT_EPOCHS, key="best-epochs")
+            epochs = st.number_input(
+                f"{unit.capitalize()}s", 1, 10_000_000, DEFAULT_EPOCHS, key="best-epochs"
+            )
         deadline_h, energy_kwh, emissions_kg = (
             _limit(column, label)
             for column, label in zip(

@@ -71,9 +71,12 @@ def _chart(study: str, points: Sequence[TradeoffPoint]) -> str:
         caption = (
             "Right is faster, down is less energy. A ring marks the front of the means (Pareto): "
             "no mean is both faster and cheaper than a ringed one. The tick at a point's height is "
-            "its ideal speedup; bars are one standard deviation over repeats. The first epoch, a "
-            "warm-up, is left out."
+            "its ideal speedup; bars are one standard deviation over repeats."
         )
+        if points[0].unit == "epoch":
+            caption += " The first epoch, a warm-up, is left out."
+        else:
+            caption += " No run has epochs: whole runs are compared."
     else:
         chart = speedup_chart(frame, baseline)
         caption = (
@@ -100,16 +103,17 @@ def _table(points: Sequence[TradeoffPoint]) -> None:
         ]
         for row in frame.to_dict("records")
     ]
+    unit = points[0].unit
     elements.show(
         elements.table(
             "tradeoff",
             [
                 "Configuration",
-                "Time per epoch",
+                f"Time per {unit}",
                 "Speedup",
                 "Efficiency",
-                "Energy per epoch",
-                "CO₂e per epoch",
+                f"Energy per {unit}",
+                f"CO₂e per {unit}",
                 "Averaged over",
             ],
             rows,

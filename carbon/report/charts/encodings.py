@@ -112,9 +112,17 @@ def of_column(y: alt.Y, column: str) -> alt.Y:
     return found
 
 
-def tooltips(columns: Sequence[tuple[str, str]]) -> list[alt.Tooltip]:
-    """Return a tooltip of columns that hold words, each with its title."""
-    return [alt.Tooltip(column, type="nominal", title=title) for column, title in columns]
+def tooltips(columns: Sequence[tuple[str, str]], unit: str = "epoch") -> list[alt.Tooltip]:
+    """Return a tooltip of columns that hold words, each with its title; see `unit_of`."""
+    return [
+        alt.Tooltip(column, type="nominal", title=title.replace("epoch", unit))
+        for column, title in columns
+    ]
+
+
+def unit_of(frame: pd.DataFrame) -> str:
+    """Return what a frame of `carbon.report.frames.configurations` calls an epoch."""
+    return str(frame["unit"].iloc[0])
 
 
 def _scale(names: Iterable[str], position: int) -> alt.Scale:

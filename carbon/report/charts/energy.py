@@ -23,16 +23,17 @@ def energy_chart(frame: pd.DataFrame) -> ChartType:
         frame: of `carbon.report.frames.configurations`; rows without an energy are not drawn.
     """
     size, unit = wording.energy_unit(frame["energy_per_epoch_kwh"].dropna().tolist())
-    return _bars(frame, "energy_per_epoch_kwh", size, f"Energy per epoch ({unit})")
+    return _bars(frame, "energy_per_epoch_kwh", size, "Energy", unit)
 
 
 def emissions_chart(frame: pd.DataFrame) -> ChartType:
     """Draw the CO2-equivalent per epoch by workers and strategy, in the unit that fits it."""
     size, unit = wording.mass_unit(frame["emissions_per_epoch_kg"].dropna().tolist())
-    return _bars(frame, "emissions_per_epoch_kg", size, f"CO2e per epoch ({unit})")
+    return _bars(frame, "emissions_per_epoch_kg", size, "CO2e", unit)
 
 
-def _bars(frame: pd.DataFrame, column: str, size: float, title: str) -> ChartType:
+def _bars(frame: pd.DataFrame, column: str, size: float, what: str, unit: str) -> ChartType:
+    each = encodings.unit_of(frame)
     known = frame.dropna(subset=[column])
     known = known.assign(
         workers=known["workers"].astype(int),
@@ -49,11 +50,10 @@ def _bars(frame: pd.DataFrame, column: str, size: float, title: str) -> ChartTyp
     color = encodings.strategy_color(known["strategy"])
     order = encodings.strategies_in_order(known["strategy"])
     offset = alt.XOffset("strategy:N", sort=order, scale=alt.Scale(paddingInner=0.12))
-    y = alt.Y("amount:Q", title=title, scale=alt.Scale(zero=True))
+    y = alt.Y("amount:Q", title=f"{what} per {each} ({unit})", scale=alt.Scale(zero=True))
     bars = alt.Chart(known).mark_bar()
-    layers = [
-        bars.encode(x=x, xOffset=offset, y=y, color=color, tooltip=encodings.tooltips(_WORDS))
-    ]
+    tooltip = encodings.tooltips(_WORDS, each)
+    layers = [bars.encode(x=x, xOffset=offset, y=y, color=color, tooltip=tooltip)]
     repeated = known.dropna(subset=["amount_low"])
     if len(repeated):
         low = encodings.of_column(y, "amount_low")

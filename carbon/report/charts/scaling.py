@@ -35,9 +35,8 @@ def epoch_time_chart(frame: pd.DataFrame, beyond: Sequence[Extrapolation]) -> Ch
         frame: of `carbon.report.frames.configurations`.
         beyond: what is extrapolated: dashed, hollow, with its band.
     """
-    return _over_workers(
-        frame, _extrapolated(frame, beyond), "epoch_s", "Mean time per epoch (s, logarithmic)"
-    )
+    title = f"Mean time per {encodings.unit_of(frame)} (s, logarithmic)"
+    return _over_workers(frame, _extrapolated(frame, beyond), "epoch_s", title)
 
 
 def speedup_chart(
@@ -91,6 +90,7 @@ def measured_layers(
         encodings.strategy_shape(frame["strategy"]),
     )
     base = alt.Chart(frame).transform_filter(f"isValid(datum.{column})")
+    tooltip = encodings.tooltips(words, encodings.unit_of(frame))
     line: dict[str, Any] = {"x": x, "y": y, "color": color, "order": alt.Order("workers:Q")}
     if dash is not None:
         line["strokeDash"] = dash
@@ -98,7 +98,7 @@ def measured_layers(
         base.mark_line(strokeWidth=2, opacity=0.85).encode(**line),
         *encodings.error_bars(frame, x, color, column, y),
         base.mark_point(filled=True, size=100, opacity=1).encode(
-            x=x, y=y, color=color, shape=shape, tooltip=encodings.tooltips(words)
+            x=x, y=y, color=color, shape=shape, tooltip=tooltip
         ),
     ]
 
@@ -153,6 +153,7 @@ def _beyond_layers(
     color, shape = looks
     base = alt.Chart(frame)
     predicted = base.transform_filter("datum.is_predicted")
+    tooltip = encodings.tooltips(_EXTRAPOLATED, encodings.unit_of(frame))
     return [
         base.mark_area(opacity=0.1, clip=True, line=False).encode(
             x=x,
@@ -164,7 +165,7 @@ def _beyond_layers(
             x=x, y=y, color=color, strokeDash=dash, order=alt.Order("workers:Q")
         ),
         predicted.mark_point(filled=False, size=90, strokeWidth=2, opacity=1).encode(
-            x=x, y=y, color=color, shape=shape, tooltip=encodings.tooltips(_EXTRAPOLATED)
+            x=x, y=y, color=color, shape=shape, tooltip=tooltip
         ),
     ]
 

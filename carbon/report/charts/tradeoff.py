@@ -70,7 +70,7 @@ def tradeoff_chart(
     )
     y = alt.Y(
         "energy:Q",
-        title=f"Energy per epoch ({unit})",
+        title=f"Energy per {encodings.unit_of(frame)} ({unit})",
         scale=alt.Scale(domain=y_domain, nice=False, zero=False),
         axis=alt.Axis(tickCount=6),
     )
@@ -86,6 +86,7 @@ def tradeoff_chart(
         shape="circle", filled=False, size=380, strokeWidth=1.5, opacity=0.8
     )
     points = every.mark_point(filled=True, size=150, opacity=1)
+    tooltip = encodings.tooltips(TOOLTIP, encodings.unit_of(frame))
     dotted = [to_ideal.encode(x=x, x2="ideal_speedup:Q", y=y, color=color)]
     ideals = [
         *(dotted if len(known) <= DOTTED_AT_MOST else []),
@@ -101,7 +102,7 @@ def tradeoff_chart(
             x=alt.X("speedup_low:Q"), x2="speedup_high:Q", y=y, color=color
         ),
         ring.encode(x=x, y=y),
-        points.encode(x=x, y=y, color=color, shape=shape, tooltip=encodings.tooltips(TOOLTIP)),
+        points.encode(x=x, y=y, color=color, shape=shape, tooltip=tooltip),
         names_layer(every, x, y, font_px=12),
         height=HEIGHT_PX,
         width="container",
@@ -120,8 +121,9 @@ def speedup_chart(frame: pd.DataFrame, baseline: str) -> ChartType:
     color = encodings.strategy_color(ordered["strategy"])
     bars = alt.Chart(ordered).mark_bar(height=16, cornerRadiusEnd=3)
     ticks = alt.Chart(ordered).mark_tick(thickness=2, size=22)
+    tooltip = encodings.tooltips(TOOLTIP, encodings.unit_of(ordered))
     return alt.layer(
-        bars.encode(x=x, y=y, color=color.legend(None), tooltip=encodings.tooltips(TOOLTIP)),
+        bars.encode(x=x, y=y, color=color.legend(None), tooltip=tooltip),
         ticks.encode(x="ideal_speedup:Q", y=y),
         height=ROW_PX * len(ordered) + FRAME_PX,
         width="container",
