@@ -149,7 +149,11 @@ def test_the_terminal_shows_notices_tables_and_answers(repeated: Content) -> Non
         "Least energy",
     ):
         assert part in shown
-    assert max(map(len, text(repeated, width=80).splitlines())) <= 80
+    narrow = text(repeated, width=80)
+    assert max(map(len, narrow.splitlines())) <= 80
+    # Nothing is cut off, and no figure and no word broken in two.
+    for part in ("Throughput", "(samples/s)", "Efficiency", "front", "Runs", "20.4 ± 0.40 mWh"):
+        assert part in narrow
 
 
 def test_runs_that_differ_are_left_out_until_asked_for() -> None:

@@ -15,7 +15,10 @@ from carbon.report.tables import Table
 _NOT_SHOWN = frozenset({"learning-curves", "runs"})
 
 _BORDER = 3
-"""Blanks around a column."""
+"""Blanks around a column,"""
+
+_EDGE = 1
+"""and one more for the table."""
 
 _LONGEST_FIGURE = 30
 """What is longer is a sentence, and may be broken between words."""
@@ -31,7 +34,7 @@ def show(content: Content, console: Console) -> None:
         if table.name not in _NOT_SHOWN:
             console.print()
             for columns in _side_by_side(table, console.width):
-                console.print(_shown(table, columns))
+                console.print(_shown(table, columns, console.width))
             if table.note:
                 console.print(Text(table.note, style="dim"))
     if content.answers:
@@ -43,17 +46,23 @@ def show(content: Content, console: Console) -> None:
 
 def _side_by_side(table: Table, width: int) -> list[list[int]]:
     """Divide the columns into groups that fit a terminal, each with the first column before it."""
-    cells = table.cells()
-    widths = [
-        _BORDER + max(len(word) for word in (*column.heading.split(), *_parts(cells, position)))
-        for position, column in enumerate(table.columns)
-    ]
+    widths = [_BORDER + least for least in _least_widths(table)]
     groups: list[list[int]] = [[0]]
     for position in range(1, len(widths)):
-        if len(groups[-1]) > 1 and sum(widths[i] for i in (*groups[-1], position)) > width - 4:
+        needed = sum(widths[i] for i in (*groups[-1], position)) + _EDGE
+        if len(groups[-1]) > 1 and needed > width:
             groups.append([0])
         groups[-1].append(position)
     return groups
+
+
+def _least_widths(table: Table) -> list[int]:
+    """Return the width of each column in which nothing is broken that must not be."""
+    cells = table.cells()
+    return [
+        max(len(part) for part in (*column.heading.split(), *_parts(cells, position)))
+        for position, column in enumerate(table.columns)
+    ]
 
 
 def _parts(cells: Sequence[Sequence[str]], position: int) -> list[str]:
@@ -63,15 +72,32 @@ def _parts(cells: Sequence[Sequence[str]], position: int) -> list[str]:
     return [part for cell in column for part in (cell.split() if is_sentence else [cell])]
 
 
-def _shown(table: Table, positions: Sequence[int]) -> Shown:
+def _widths(table: Table, positions: Sequence[int], width: int) -> list[int]:
+    """Divide the width of a terminal: what must not be broken first, then the rest of each line."""
+    cells, least = table.cells(), _least_widths(table)
+    widths = [least[position] for position in positions]
+    spare = width - _EDGE - sum(_BORDER + each for each in widths)
+    for place, position in enumerate(positions):
+        whole = max(
+            len(text)
+            for text in (table.columns[position].heading, *(row[position] for row in cells))
+        )
+        more = max(min(whole - widths[place], spare), 0)
+        widths[place] += more
+        spare -= more
+    return widths
+
+
+def _shown(table: Table, positions: Sequence[int], width: int) -> Shown:
     title = table.title if positions[1:2] == [1] else None
     shown = Shown(title=title and Text(title), title_justify="left", box=box.SIMPLE_HEAD)
-    for position in positions:
+    for position, wide in zip(positions, _widths(table, positions, width), strict=True):
         column = table.columns[position]
         shown.add_column(
             Text(column.heading),
             justify="right" if column.is_number else "left",
             overflow="fold",
+            width=wide,
             no_wrap=position == 0,  # The name of what a line is of stays whole.
         )
     for cells in table.cells():
