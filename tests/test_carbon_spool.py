@@ -12,6 +12,7 @@ from carbon.errors import SpoolError
 from carbon.spool.merge import merge
 from carbon.spool.part import Ended, Event, Sampled
 from carbon.spool.spool import HeldFile, Spool, encode
+from tests.patience import PATIENCE_S
 from tests.test_carbon_spool_part import EVENTS, STARTED
 
 RUN_ID = new_run_id()
@@ -85,12 +86,12 @@ def test_a_forked_child_does_not_hold_up_who_waits_for_the_run(spool: Spool) -> 
     with spool.locked(RUN_ID):
         child = os.fork()
         if child == 0:
-            time.sleep(60)
+            time.sleep(PATIENCE_S)
             os._exit(0)
     try:
         began_s = time.monotonic()
         with spool.locked(RUN_ID):
-            assert time.monotonic() - began_s < 30
+            assert time.monotonic() - began_s < PATIENCE_S / 2
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +26,7 @@ from carbon.spool.spool import HeldFile, Spool
 from carbon.tracking.metering import Sources
 from carbon.tracking.tracker import track
 from tests.fixtures.tracking import SteadyMeter, joules, steady_sources, wait_until
+from tests.patience import PATIENCE_S
 
 Track = Callable[..., track]
 
@@ -42,25 +44,28 @@ def tracked(settings: Settings) -> Track:
 
 
 def test_a_run_is_measured_by_component_and_in_total(tracked: Track) -> None:
+    began_s = time.monotonic()
     with tracked(study="s", name="n", tags={"model": "cnn"}, config={"lr": 0.1}) as run:
         time.sleep(0.5)
+    took_s = time.monotonic() - began_s
     report = run.report
     assert (report.project, report.study, report.name) == ("digits", "s", "n")
     assert (report.tags, report.config) == ({"model": "cnn"}, {"lr": 0.1})
     assert (report.status, report.strategy, report.world_size) == ("completed", "single", 1)
     assert report.run_id == run.run_id
     assert report.run_id.version == 7
-    assert 0.5 <= report.duration_s < 5
+    assert 0.5 <= report.duration_s <= took_s
     # The curve is straight, so what is lost or doubled anywhere would show.
     assert joules(report) == pytest.approx(370 * report.duration_s, rel=1e-3)
     assert report.gpu_energy_kwh == pytest.approx(300 / 370 * (report.energy_kwh or 0), rel=1e-6)
     assert report.gpu_energy_method == "steady_gpu"
     assert report.cpu_energy_method == "steady_cpu"
     assert report.ram_energy_method == "steady_ram"
-    # Three sources of error, each of a tenth; what was drawn before the first look adds to them.
+    # Three sources of error, each of a tenth; what was drawn before the first look adds to them,
+    # which may be much of half a second where the machine is busy.
     three = math.hypot(300, 60, 10) / 370 * 0.1
     assert report.energy_uncertainty is not None
-    assert 0.8 * three < report.energy_uncertainty < 0.3
+    assert 0.8 * three < report.energy_uncertainty < 1
     assert (report.country_iso_code, report.pue) == ("DEU", 1.2)
     assert report.intensity_g_per_kwh == 380.95
     assert report.intensity_year == 2023
@@ -445,17 +450,16 @@ def test_a_host_meter_that_opens_late_still_covers_the_whole_run(
 def test_entering_and_leaving_wait_for_no_meter(
     settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Bounds far above what it takes and far below what the meter takes."""
+    is_left, opened = threading.Event(), []
 
     def slow() -> list[Any]:
-        time.sleep(5)
+        opened.append(is_left.wait(PATIENCE_S))
         return []
 
-    entered_s = time.monotonic()
     with track("p", settings=settings, sources=Sources(list, slow)) as run:
-        assert time.monotonic() - entered_s < 2
-        leaving_s = time.monotonic()
-    assert time.monotonic() - leaving_s < 2
+        pass
+    assert opened == []
+    is_left.set()
     assert run.report.cpu_energy_kwh is None
     assert "ended before CodeCarbon had found out this machine's processor" in caplog.text
 

@@ -233,12 +233,15 @@ import carbon
 from tests.fixtures.tracking import steady_sources
 with carbon.track("digits", sources=steady_sources()):
     pass
-child = os.fork()
-if child == 0:
-    sys.exit(0)
-began_s = time.monotonic()
-os.waitpid(child, 0)
-print(time.monotonic() - began_s)
+took_s = []
+for _ in range(3):  # A machine that stands still does so once.
+    child = os.fork()
+    if child == 0:
+        sys.exit(0)
+    began_s = time.monotonic()
+    os.waitpid(child, 0)
+    took_s.append(time.monotonic() - began_s)
+print(min(took_s))
 """
     done = subprocess.run(
         [sys.executable, "-c", script],
