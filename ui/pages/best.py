@@ -9,7 +9,9 @@ from carbon.schema import TradeoffPoint
 from carbon.units import SECONDS_PER_HOUR
 from ui import elements
 
-DEFAULT_EPOCHS = 100
+DEFAULT = {"epoch": 100, "run": 1}
+"""Of how many the training is, until the visitor says."""
+
 LEAST = 1e-6
 
 
@@ -27,9 +29,8 @@ def render(points: Sequence[TradeoffPoint]) -> None:
         )
         columns = st.columns(4)
         with columns[0]:
-            epochs = st.number_input(
-                f"{unit.capitalize()}s", 1, 10_000_000, DEFAULT_EPOCHS, key="best-epochs"
-            )
+            label = f"{unit.capitalize()}s"
+            epochs = st.number_input(label, 1, 10_000_000, DEFAULT[unit], key=f"best-{unit}s")
         deadline_h, energy_kwh, emissions_kg = (
             _limit(column, label)
             for column, label in zip(
