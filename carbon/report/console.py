@@ -14,6 +14,8 @@ from carbon.report.tables import Table
 # Too long for a terminal; they are on the page and in files.
 _NOT_SHOWN = frozenset({"learning-curves", "runs"})
 
+_Cells = Sequence[Sequence[str]]
+
 _BORDER = 3
 """Blanks around a column,"""
 
@@ -33,8 +35,11 @@ def show(content: Content, console: Console) -> None:
     for table in content.tables:
         if table.name not in _NOT_SHOWN:
             console.print()
-            for columns in _side_by_side(table, console.width):
-                console.print(_shown(table, columns, console.width))
+            cells = table.cells()
+            least = _least_widths(table, cells)
+            for columns in _side_by_side(least, console.width):
+                widths = _widths(table, cells, {at: least[at] for at in columns}, console.width)
+                console.print(_shown(table, cells, widths))
             if table.note:
                 console.print(Text(table.note, style="dim"))
     if content.answers:
@@ -44,9 +49,9 @@ def show(content: Content, console: Console) -> None:
         console.print(Padding(Text(answer), (0, 0, 0, 2)))
 
 
-def _side_by_side(table: Table, width: int) -> list[list[int]]:
+def _side_by_side(least: Sequence[int], width: int) -> list[list[int]]:
     """Divide the columns into groups that fit a terminal, each with the first column before it."""
-    widths = [_BORDER + least for least in _least_widths(table)]
+    widths = [_BORDER + each for each in least]
     groups: list[list[int]] = [[0]]
     for position in range(1, len(widths)):
         needed = sum(widths[i] for i in (*groups[-1], position)) + _EDGE
@@ -56,50 +61,45 @@ def _side_by_side(table: Table, width: int) -> list[list[int]]:
     return groups
 
 
-def _least_widths(table: Table) -> list[int]:
+def _least_widths(table: Table, cells: _Cells) -> list[int]:
     """Return the width of each column in which nothing is broken that must not be."""
-    cells = table.cells()
     return [
         max(len(part) for part in (*column.heading.split(), *_parts(cells, position)))
         for position, column in enumerate(table.columns)
     ]
 
 
-def _parts(cells: Sequence[Sequence[str]], position: int) -> list[str]:
+def _parts(cells: _Cells, position: int) -> list[str]:
     """Return what must not be broken in a column: figures, and the words of a sentence."""
     column = [row[position] for row in cells]
     is_sentence = position > 0 and max(map(len, column), default=0) > _LONGEST_FIGURE
     return [part for cell in column for part in (cell.split() if is_sentence else [cell])]
 
 
-def _widths(table: Table, positions: Sequence[int], width: int) -> list[int]:
-    """Divide the width of a terminal: what must not be broken first, then the rest of each line."""
-    cells, least = table.cells(), _least_widths(table)
-    widths = [least[position] for position in positions]
-    spare = width - _EDGE - sum(_BORDER + each for each in widths)
-    for place, position in enumerate(positions):
-        whole = max(
-            len(text)
-            for text in (table.columns[position].heading, *(row[position] for row in cells))
-        )
-        more = max(min(whole - widths[place], spare), 0)
-        widths[place] += more
+def _widths(table: Table, cells: _Cells, least: dict[int, int], width: int) -> dict[int, int]:
+    """Divide the width of a terminal among columns: each its least, then the rest of its lines."""
+    widths = dict(least)
+    spare = width - _EDGE - sum(_BORDER + each for each in least.values())
+    for position in least:
+        column = (table.columns[position].heading, *(row[position] for row in cells))
+        more = max(min(max(map(len, column)) - least[position], spare), 0)
+        widths[position] += more
         spare -= more
     return widths
 
 
-def _shown(table: Table, positions: Sequence[int], width: int) -> Shown:
-    title = table.title if positions[1:2] == [1] else None
+def _shown(table: Table, cells: _Cells, widths: dict[int, int]) -> Shown:
+    title = table.title if 1 in widths else None
     shown = Shown(title=title and Text(title), title_justify="left", box=box.SIMPLE_HEAD)
-    for position, wide in zip(positions, _widths(table, positions, width), strict=True):
+    for position, width in widths.items():
         column = table.columns[position]
         shown.add_column(
             Text(column.heading),
             justify="right" if column.is_number else "left",
             overflow="fold",
-            width=wide,
+            width=width,
             no_wrap=position == 0,  # The name of what a line is of stays whole.
         )
-    for cells in table.cells():
-        shown.add_row(*(Text(cells[position]) for position in positions))
+    for row in cells:
+        shown.add_row(*(Text(row[position]) for position in widths))
     return shown
