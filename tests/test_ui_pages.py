@@ -340,7 +340,7 @@ def test_nothing_is_fetched_from_elsewhere_and_nothing_complains(
     ledger: Ledger, kept: Kept, project: str | None
 ) -> None:
     url = ledger.view(project=project) if project else ledger.url
-    page, watch = kept.at(url), kept.watch(url)
+    page, watch = kept.at(url), kept.watches[url]
     # Charts are drawn when they come into view.
     for chart in page.locator("[data-testid=stVegaLiteChart]").all():
         chart.scroll_into_view_if_needed()
