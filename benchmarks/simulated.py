@@ -70,4 +70,5 @@ def host(
         SquareWave(60 + 5 * i, 300 - 10 * i, PERIOD_S, duty, random.uniform(0, PERIOD_S))
         for i in range(count)
     ]
-    return SimulatedGpus(library, config_file, make_gpus(count, waves, **kind))
+    gpus = make_gpus(count, waves, **kind)
+    return SimulatedGpus(library, config_file, gpus, is_fixed=True)

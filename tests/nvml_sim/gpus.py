@@ -71,7 +71,8 @@ class SimulatedGpu:
 class SimulatedGpus:
     """The GPUs of a host, written to `config_file` for the library at `library` to play.
 
-    Moments are of `clock`, which is `time.monotonic` until it is frozen.
+    Moments are of `clock`, which is `time.monotonic` until it is frozen. Where `is_fixed`, a
+    program looks at them once, and nothing that changes later reaches it.
     """
 
     library: Path
@@ -79,6 +80,7 @@ class SimulatedGpus:
     gpus: list[SimulatedGpu]
     init_error: int = 0
     call_us: float = 0
+    is_fixed: bool = False
     epoch_s: float = field(default_factory=lambda: time.monotonic() - UPTIME_S)
     _frozen_at_s: float | None = None
     _move_clock: Any = None
@@ -147,6 +149,7 @@ class SimulatedGpus:
             f"frozen_at_s {self._frozen_at_s or 0!r}",
             f"init_error {self.init_error}",
             f"call_us {self.call_us}",
+            f"is_fixed {int(self.is_fixed)}",
         ]
         lines.append("driver_version 570.00.00")
         for gpu in self.gpus:

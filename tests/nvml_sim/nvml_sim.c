@@ -2,7 +2,8 @@
  *
  * The file named by NVML_SIM_CONFIG describes the GPUs, one "key value" a line; a line "gpu" begins
  * the next one. It is read again whenever it changes, so a test can take a GPU away while a program
- * runs. Without that file there is no driver, as on a machine without a GPU.
+ * runs; one that says `is_fixed 1` is read once, for what the library itself takes to be little.
+ * Without that file there is no driver, as on a machine without a GPU.
  *
  * Power is a square wave: peak_w during the first `duty` of every period, base_w after that. Its
  * energy since `epoch_s`, a moment of CLOCK_MONOTONIC, is a closed form; tests/nvml_sim/curve.py is
@@ -72,6 +73,7 @@ typedef struct {
 typedef struct {
     double epoch_s, init_error;
     double call_us; /* how long every query takes, in the driver: the caller's thread is busy */
+    double is_fixed; /* the file does not change any more and need not be looked at again */
     double frozen_at_s; /* the moment it is, for a test that does not wait; 0: the clock runs */
     char driver_version[TEXT];
     unsigned count;
@@ -89,7 +91,7 @@ typedef struct {
 
 static const Key GLOBAL_KEYS[] = {
     NUMBER(Config, epoch_s), NUMBER(Config, init_error), NUMBER(Config, frozen_at_s),
-    NUMBER(Config, call_us),
+    NUMBER(Config, call_us), NUMBER(Config, is_fixed),
     STRING(Config, driver_version), {0, 0, 0}};
 
 static const Key GPU_KEYS[] = {
@@ -157,6 +159,7 @@ static void parse(const char *path, FILE *file) {
 
 /* Returns whether there is a configuration, after reading it if it is new. */
 static int configured(void) {
+    if (config_is_loaded && config.is_fixed) return 1;
     const char *path = getenv("NVML_SIM_CONFIG");
     struct stat now;
     if (!path || stat(path, &now)) return 0;
