@@ -1,3 +1,6 @@
+import json
+import math
+
 import pytest
 
 from carbon.spool.part import (
@@ -49,6 +52,23 @@ EVENTS: list[Event] = [
 def test_an_event_is_one_line_and_comes_back(event: Event) -> None:
     line = to_line(event)
     assert "\n" not in line
+    assert from_line(line) == event
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {},
+        {"cpu": 1, "ram": 0.1 + 0.2},
+        {'"gpu"\n\\': 1e-300, "Gerät": 1.7976931348623157e308},
+        {"cpu": math.inf, "ram": 2.5},
+        {"cpu": 1e308, "ram": 1e308},
+    ],
+)
+def test_what_is_written_every_second_is_what_json_makes_of_it(numbers: dict[str, float]) -> None:
+    event = Sampled(12.5, energy_j=numbers, utilization_percent={"gpu": 70.0}, notes={})
+    line = to_line(event)
+    assert line == json.dumps({"kind": "sampled", **vars(event)}, separators=(",", ":"))
     assert from_line(line) == event
 
 
