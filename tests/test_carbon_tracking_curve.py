@@ -189,6 +189,12 @@ def test_before_the_first_reading_power_is_most_like_just_after_it() -> None:
     assert known(curve, 8.0) == pytest.approx(-200.0)
 
 
+def test_what_was_read_is_what_is_told_to_the_last_digit() -> None:
+    before_j, read_j = 2.6, 7.7
+    assert before_j + (read_j - before_j) < read_j, "what the line through both comes to"
+    assert curve_of((0.0, before_j), (1.0, read_j), (2.0, 9.0)).at(1.0) == read_j
+
+
 PROVISIONAL = st.lists(st.booleans(), min_size=40, max_size=40)
 
 

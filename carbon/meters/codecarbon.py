@@ -4,6 +4,7 @@ For hosts whose CPU or RAM has no meter that can be read; see `carbon.meters.hos
 only the models are used: no tracker, thread, file, request or PUE of its, and none of its meters.
 """
 
+import contextlib
 import json
 import logging
 import shutil
@@ -202,7 +203,9 @@ def _cpu_meter(found: Processor, clock: Callable[[], float]) -> HostMeter:
     cpu.start()
 
     def estimated_j(elapsed_s: float) -> float:
-        with quiet():
+        # All that it says here is for debugging.
+        speaks = _codecarbon_log.isEnabledFor(logging.DEBUG)
+        with quiet() if speaks else contextlib.nullcontext():
             return float(cpu.total_power().W * elapsed_s)
 
     return HostMeter(

@@ -75,7 +75,7 @@ class CounterSource:
         self._handle = handle
         self._clock = clock
         self._energy_j = 0.0
-        self._opened_at_s, self._count_j = self._look()
+        self._opened_at_s, self._count_j = self._look(clock())
         self._ticks = Ticks(self._opened_at_s, 0.0)
 
     @property
@@ -95,10 +95,10 @@ class CounterSource:
         has been drawn since, and at most one reading's worth is lost. Asked again within a period
         while nobody follows it, the counter has nothing new to say.
         """
-        ticks = self._ticks
-        if not ticks.is_following and self._clock() - ticks.seen_s < ticks.period_s:
+        ticks, before_s = self._ticks, self._clock()
+        if not ticks.is_following and before_s - ticks.seen_s < ticks.period_s:
             return ticks.last
-        at_s, count_j = self._look()
+        at_s, count_j = self._look(before_s)
         drawn_j = count_j - self._count_j
         # A second more, for the step by which the counter may have been behind.
         limit_j = MAX_BOARD_POWER_W * (at_s - ticks.seen_s + 1.0)
@@ -118,9 +118,8 @@ class CounterSource:
         """Look for the counter's next tick after a moment."""
         self._ticks.follow(at_s)
 
-    def _look(self) -> tuple[float, float]:
+    def _look(self, before_s: float) -> tuple[float, float]:
         """Return the counter in joules, and the middle of the moments before and after asking."""
-        before_s = self._clock()
         count_mj: int = self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)
         return (before_s + self._clock()) / 2, count_mj / units.MILLIJOULES_PER_JOULE
 

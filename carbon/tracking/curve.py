@@ -24,6 +24,10 @@ class Curve:
         self._times_s: list[float] = []
         self._energies_j: list[float] = []
         self._final_count = 0  # So many of the first ones stand.
+        self.end_s: float | None = None
+        """The moment of the last final reading, and what it told. What `at` says of a later moment
+        is provisional: it changes with the next reading."""
+        self.end_j = 0.0
         self._has_forgotten = False
 
     def append(self, reading: Reading) -> None:
@@ -31,23 +35,16 @@ class Curve:
 
         What was not final makes room.
         """
-        del self._times_s[self._final_count :], self._energies_j[self._final_count :]
-        for earlier in reading.earlier:
-            self._append(earlier)
-        self._append(reading)
-
-    def _append(self, reading: Reading) -> None:
-        if self._times_s and reading.at_s <= self._times_s[-1]:
-            return
-        self._times_s.append(reading.at_s)
-        self._energies_j.append(reading.energy_j)
-        self._final_count += reading.is_final
-
-    @property
-    def end_s(self) -> float | None:
-        """The moment of the last final reading. What `at` says of a later one is provisional: it
-        changes with the next reading."""
-        return self._times_s[self._final_count - 1] if self._final_count else None
+        times, energies = self._times_s, self._energies_j
+        if len(times) > self._final_count:
+            del times[self._final_count :], energies[self._final_count :]
+        for at_s, energy_j, _, is_final in (*reading.earlier, reading):
+            if not times or at_s > times[-1]:
+                times.append(at_s)
+                energies.append(energy_j)
+                if is_final:
+                    self._final_count += 1
+                    self.end_s, self.end_j = at_s, energy_j
 
     @property
     def is_known(self) -> bool:
@@ -72,7 +69,10 @@ class Curve:
             power_w = (self._between(times[0] + span_s) - energies[0]) / span_s
             return energies[0] - power_w * (times[0] - t_s)
         if t_s > times[-1]:
-            span_s = self._edge_span_s(t_s - times[-1])
+            missing_s, last_s = t_s - times[-1], times[-1] - times[-2]
+            if last_s >= MIN_EDGE_SPAN_S and last_s >= missing_s:  # As nearly always.
+                return energies[-1] + (energies[-1] - energies[-2]) / last_s * missing_s
+            span_s = self._edge_span_s(missing_s)
             power_w = (energies[-1] - self._between(times[-1] - span_s)) / span_s
             return energies[-1] + power_w * (t_s - times[-1])
         return self._between(t_s)
@@ -88,6 +88,8 @@ class Curve:
         if t_s >= times[-1]:
             return energies[-1]
         after = bisect_left(times, t_s)
+        if times[after] == t_s:
+            return energies[after]  # As it was read, and said before there were later ones.
         fraction = (t_s - times[after - 1]) / (times[after] - times[after - 1])
         # Never above the next reading, which rounding alone would allow.
         rise = fraction * (energies[after] - energies[after - 1])

@@ -138,6 +138,11 @@ class Metering:
         return HOST in self._claims
 
     @property
+    def is_shared(self) -> bool:
+        """Whether another run ever took a share of what is measured here."""
+        return any(window.is_shared for window in self.windows.values())
+
+    @property
     def read_until_s(self) -> float:
         """The moment up to which every meter answers."""
         return min((w.covers_until_s for w in self.windows.values()), default=float("inf"))
@@ -254,7 +259,7 @@ class Metering:
 
     def next_poll_s(self) -> float:
         """Return the moment by which a meter wants to be read again."""
-        due_s = min((w.next_poll_s for w in self.windows.values()), default=float("inf"))
+        due_s = min([w.next_poll_s for w in self.windows.values()], default=float("inf"))
         return max(due_s, self._rested_s)
 
     def sampled(self, at_s: float) -> Sampled:
@@ -264,7 +269,7 @@ class Metering:
             total_j = window.total_j(at_s)
             if total_j is not None:
                 energy_j[key] = total_j
-            if (idle := window.idle_j(at_s)) is not None:
+            if window.idle_power_w is not None and (idle := window.idle_j(at_s)) is not None:
                 idle_j[key] = idle
             if (percent := window.mean_utilization_percent) is not None:
                 utilization_percent[key] = percent

@@ -280,7 +280,8 @@ class Recorder:
         if now_s - self._forgot_s < FORGET_SAMPLES * self._settings.sample_interval_s:
             return
         self._forgot_s = now_s
-        self._series.catch_up()
+        if self._metering.is_shared:  # What others take of a reading is asked of those kept.
+            self._series.catch_up()
         kept_s = 2 * self._settings.sample_interval_s
         needed = self._epochs.needed_s()
         if self._follower is not None:

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from itertools import pairwise
 from typing import NamedTuple
 
 from carbon.errors import SpoolError
@@ -14,16 +13,16 @@ from carbon.spool.part import Started
 from carbon.spool.series import PartSeries, RecordedSeries, Series
 from carbon.tracking.host_readings import BYTES_PER_GIB, HostReadings
 from carbon.tracking.metering import Metering
-from carbon.tracking.window import MeterWindow
+from carbon.tracking.window import Count, MeterWindow
 
 log = logging.getLogger("carbon")
 
 WRITE_INTERVAL_S = 30.0
 """How often the series are written: what a kill costs of them at most, and of no energy."""
 
-LOOK_INTERVAL_S = 10.0
+LOOK_INTERVAL_S = 15.0
 """How often at most what is not known from the energy readings is looked at: memory, temperature,
-the host's load and traffic. A look at all of it costs about as much as an energy reading of eight
+the host's load and traffic. A look at all of it costs twice as much as an energy reading of eight
 GPUs; load and traffic are counted, so that a longer stretch loses nothing of their mean."""
 
 _POWERS: Mapping[str, SeriesName] = {"gpu": "gpu_power", "cpu": "cpu_power", "ram": "ram_power"}
@@ -44,8 +43,7 @@ class _Noted(NamedTuple):
 
     from_s: float
     until_s: float
-    ends_s: list[float]
-    """Up to when their readings stand."""
+    counts: list[Count]
     utilization_percent: list[float | None]
 
 
@@ -74,7 +72,7 @@ class SeriesRecorder:
         self._windows: list[MeterWindow] = []
         self._noted: list[_Noted] = []
         self._powers: dict[_Key, list[int]] = {}
-        self._told_s: dict[_Key, float] = {}  # Up to here a power is recorded.
+        self._told: dict[int, Count] = {}  # By place: up to here its power is recorded.
         self._sensors: dict[str, BoardSensors | None] = {}
         self._host: HostReadings | None = None
         self._host_since_s: float | None = None
@@ -94,11 +92,12 @@ class SeriesRecorder:
             return
         try:
             if len(self._windows) != len(metering.windows):
+                self.catch_up()
                 self._windows = list(metering.windows.values())
                 self._group()
-            ends_s = [window.covers_until_s for window in self._windows]
+            counts = [window.counted(until_s) for window in self._windows]
             percents = [window.utilization_percent for window in self._windows]
-            self._noted.append(_Noted(from_s, until_s, ends_s, percents))
+            self._noted.append(_Noted(from_s, until_s, counts, percents))
             if self._host_since_s is None and metering.holds_host:
                 self._host_since_s = from_s  # Taken over after the last sample, if not at first.
             # Half a sample of tolerance, or one that comes a little early would cost a whole one.
@@ -108,13 +107,14 @@ class SeriesRecorder:
             self._give_up(error)
 
     def catch_up(self) -> None:
-        """Record what was noted; before the meters' readings are forgotten."""
+        """Record what was noted; where other runs share, before readings are forgotten."""
         noted, self._noted = self._noted, []
         if not noted:
             return
         try:
+            counts = list(zip(*[sample.counts for sample in noted], strict=True))
             for key, places in self._powers.items():
-                self._add_power(key, places, noted)
+                self._add_power(key, places, counts)
             if "gpu_utilization" in self._chosen:
                 self._add_utilization(noted)
         except Exception as error:  # noqa: BLE001 - as above
@@ -158,47 +158,42 @@ class SeriesRecorder:
                 key = name, device.uuid if device else None
                 self._powers.setdefault(key, []).append(place)
 
-    def _add_power(self, key: _Key, places: Sequence[int], noted: Sequence[_Noted]) -> None:
+    def _add_power(
+        self, key: _Key, places: Sequence[int], counts: Sequence[Sequence[Count]]
+    ) -> None:
         """Record the mean power up to the last reading, which may be a little before the sample."""
-        windows = [self._windows[place] for place in places]
-        edges_s = [self._told_s.get(key, max(window.since_s for window in windows))]
-        for sample in noted:
-            if places[-1] < len(sample.ends_s):  # Else it was not open yet.
-                # Of several, as the sockets of a host, all are read at once, to a millisecond.
-                end_s = min(sample.until_s, *[sample.ends_s[place] for place in places])
-                if end_s > edges_s[-1]:
-                    edges_s.append(end_s)
-        if len(edges_s) == 1:
-            return
-        self._told_s[key] = edges_s[-1]
-        counts_j = []
-        for window in windows:
-            if (counted_j := window.counts_j(edges_s)) is None:
-                return
-            counts_j.append(counted_j)
+        columns = []
+        for place in places:
+            window, last = self._windows[place], counts[place][-1]
+            told = self._told.get(place) or window.begin()
+            if told is None or last[0] <= told[0]:
+                return  # Nothing new is known; the next readings will tell of this time too.
+            columns.append(window.own((told, *counts[place])))
+        self._told |= {place: counts[place][-1] for place in places}
+        points: Sequence[Count] = columns[0]
+        if len(columns) > 1:  # As the sockets of a host, which are read at once, to a millisecond.
+            rows = zip(*columns, strict=True)
+            points = [(min(at_s for at_s, _ in row), sum(j for _, j in row)) for row in rows]
         # A device that is lost keeps its energy as it was; what it draws is unknown, not 0 W.
-        at_rest_w = None if any(window.meter.note for window in windows) else 0.0
-        powers_w: list[float | None] = []
-        totals_j = counts_j[0] if len(counts_j) == 1 else map(sum, zip(*counts_j, strict=True))
-        points = pairwise(zip(edges_s, totals_j, strict=True))
-        for (before_s, before_j), (after_s, after_j) in points:
-            risen_j = after_j - before_j
-            powers_w.append(risen_j / (after_s - before_s) if risen_j > 0 else at_rest_w)
+        lost = any(self._windows[place].meter.note for place in places)
+        (before_s, before_j), *later = points
+        edges_s, powers_w = [before_s], list[float | None]()
+        for at_s, count_j in later:
+            if at_s > before_s:  # Else it was not read in between.
+                risen_j = count_j - before_j
+                power_w = risen_j / (at_s - before_s)
+                powers_w.append(power_w if risen_j > 0 else None if lost else 0.0)
+                edges_s.append(at_s)
+                before_s, before_j = at_s, count_j
         self._add(*key, edges_s, powers_w)
 
     def _add_utilization(self, noted: Sequence[_Noted]) -> None:
         """Record the utilisation that was sampled for the energy report."""
-        edges_s = [noted[0].from_s, *(sample.until_s for sample in noted)]
-        for place, window in enumerate(self._windows):
-            device = window.meter.device
-            if device is not None:
-                percents = [
-                    sample.utilization_percent[place]
-                    if place < len(sample.utilization_percent)
-                    else None
-                    for sample in noted
-                ]
-                self._add("gpu_utilization", device.uuid, edges_s, percents)
+        edges_s = [noted[0].from_s, *[sample.until_s for sample in noted]]
+        columns = zip(*[sample.utilization_percent for sample in noted], strict=True)
+        for window, percents in zip(self._windows, columns, strict=True):
+            if window.meter.device is not None:
+                self._add("gpu_utilization", window.meter.device.uuid, edges_s, percents)
 
     def _look(self, metering: Metering, now_s: float) -> None:
         """Look at what is not known from the meters' readings; it stands for the time until now."""

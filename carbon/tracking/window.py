@@ -5,10 +5,13 @@ import time
 from collections.abc import Callable, Collection, Sequence
 
 from carbon.attribution.sharing import Share
-from carbon.meters.base import Meter
+from carbon.meters.base import Meter, Reading
 from carbon.spool.part import Metered
 from carbon.tracking.curve import EDGE_SPAN_S, Curve
 from carbon.tracking.division import Division
+
+Count = tuple[float, float]
+"""A moment, and what the meter had counted by then for all runs together, in joules."""
 
 
 class MeterWindow:
@@ -28,14 +31,14 @@ class MeterWindow:
         self.meter = meter
         self.since_s = since_s
         self.idle_power_w = idle_power_w
+        self._last: Reading | None = None
         self._highest_j = -1.0
         self._rose_s = since_s
         self._clock = clock
-        self._read_s: float | None = None
         self._curve = Curve()
         self._first_s: float | None = None
         self._base_j: float | None = None
-        self._division = Division(self._curve, since_s)
+        self._division: Division | None = None  # Until there is somebody to share with.
         self._kept_j: dict[float, float] = {}  # The run's energy until moments long gone.
         self.next_poll_s = math.inf
         """The moment by which the meter wants to be read again; infinity where any will do."""
@@ -48,6 +51,11 @@ class MeterWindow:
     def is_following(self) -> bool:
         """Whether the meter is finding out the energy at a moment."""
         return getattr(self.meter, "is_following", False)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether another run ever took a share."""
+        return self._division is not None
 
     def follow(self, at_s: float) -> None:
         """Let the meter find out the energy at a moment exactly, where it can."""
@@ -65,20 +73,18 @@ class MeterWindow:
     def read(self) -> None:
         """Read the meter once."""
         reading = self.meter.read()
-        self._read_s = self._clock()
         if self._first_s is None:
             self._first_s = reading.at_s
-        if reading.energy_j > self._highest_j:
-            self._highest_j, self._rose_s = reading.energy_j, reading.at_s
-        self._curve.append(reading)
+        if reading is not self._last:
+            self._last = reading
+            if reading.energy_j > self._highest_j:
+                self._highest_j, self._rose_s = reading.energy_j, reading.at_s
+            self._curve.append(reading)
         self._expect_poll()
 
     def _expect_poll(self) -> None:
         interval_s = self.meter.poll_interval_s
-        if self._read_s is None or interval_s is None:
-            self.next_poll_s = math.inf
-        else:
-            self.next_poll_s = self._read_s + interval_s
+        self.next_poll_s = math.inf if interval_s is None else self._clock() + interval_s
 
     def sample_utilization(self, covers_s: float) -> None:
         """Take the utilisation of this moment to stand for the last `covers_s` seconds."""
@@ -96,7 +102,10 @@ class MeterWindow:
 
     def share(self, from_s: float, shares: Sequence[Share]) -> None:
         """Take less than all where other runs share; replaces what was said of `from_s` and on."""
-        self._division.share(from_s, shares)
+        if shares and self._division is None:
+            self._division = Division(self._curve, self.since_s)
+        if self._division is not None:
+            self._division.share(from_s, shares)
 
     def total_j(self, until_s: float) -> float | None:
         """Return the run's energy since the window opened, in joules."""
@@ -106,25 +115,34 @@ class MeterWindow:
         end_j = base_j if until_s <= self.since_s else self._curve.at(until_s)
         if base_j is None or end_j is None:
             return None
-        return max(end_j - base_j - self._division.given_j(until_s), 0.0)
+        given_j = 0.0 if self._division is None else self._division.given_j(until_s)
+        return max(end_j - base_j - given_j, 0.0)
 
     def energy_j(self, from_s: float, until_s: float) -> float | None:
         """Return the run's energy between two moments; what lies before the window is not its."""
         start_j, end_j = self.total_j(from_s), self.total_j(until_s)
         return None if start_j is None or end_j is None else max(end_j - start_j, 0.0)
 
-    def counts_j(self, moments: Sequence[float]) -> list[float] | None:
-        """Return what the meter had counted for the run at each of the moments, which are in order.
+    def counted(self, until_s: float) -> Count:
+        """Return the last reading that stands, or what it makes known of `until_s` if it is later.
 
-        Only differences mean something. None where one of them is before the readings kept.
+        Of the moment at which the window opened while nothing later is known.
         """
-        counts = []
-        for moment_s in moments:
-            count_j = self._curve.at(moment_s)
-            if count_j is None:
-                return None
-            counts.append(count_j - self._division.given_j(moment_s))
-        return counts
+        end_s = self.covers_until_s
+        if end_s <= until_s:
+            return end_s, self._curve.end_j
+        return until_s, self._curve.at(until_s) or 0.0
+
+    def begin(self) -> Count | None:
+        """Return the moment at which the window opened, with its count; None while unknown."""
+        base_j = self._base()
+        return None if base_j is None else (self.since_s, base_j)
+
+    def own(self, counts: Sequence[Count]) -> Sequence[Count]:
+        """Return of each count what is the run's; only differences mean something."""
+        if self._division is None:
+            return counts
+        return [(at_s, count_j - self._division.given_j(at_s)) for at_s, count_j in counts]
 
     def idle_j(self, until_s: float) -> float | None:
         """Return what the run's share of the idle device would have drawn meanwhile, in joules.
@@ -135,7 +153,9 @@ class MeterWindow:
             return None
         # A device that has failed keeps its energy, and its idle part must not go on growing.
         measured_until_s = until_s if self.meter.note is None else min(self._rose_s, until_s)
-        idle_s = measured_until_s - self.since_s - self._division.given_idle_s(measured_until_s)
+        idle_s = measured_until_s - self.since_s
+        if self._division is not None:
+            idle_s -= self._division.given_idle_s(measured_until_s)
         return min(self.idle_power_w * max(idle_s, 0.0), total_j)
 
     def forget_before(self, t_s: float, needed: Collection[float] = ()) -> None:
@@ -149,8 +169,9 @@ class MeterWindow:
         known_s = min(t_s, self.covers_until_s)
         counted = {at_s: self.total_j(at_s) for at_s in needed if at_s <= known_s}
         self._kept_j = {at_s: joules for at_s, joules in counted.items() if joules is not None}
-        # What is still to be shared is still to be known.
-        self._curve.forget_before(self._division.forget_before(t_s))
+        if self._division is not None:  # What is still to be shared is still to be known.
+            t_s = self._division.forget_before(t_s)
+        self._curve.forget_before(t_s)
 
     def _base(self) -> float | None:
         """The meter's count when the window opened; provisional until it has run for a while."""
