@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from carbon.tuning import guard
+from tests.fixtures.processes import are_gone, below
 from tests.fixtures.tracking import wait_until
 from tests.patience import PATIENCE_S
 
@@ -49,13 +50,12 @@ def test_what_will_not_end_is_killed_in_whatever_session_it_is(tmp_path: Path) -
     process = started("sh", "-c", STUBBORN.format(pids=pids))
     with process:
         wait_until(lambda: pids.exists() and bool(pids.read_text().strip()))
-        below = psutil.Process(process.pid)
-        wait_until(lambda: any(p.name() == "sleep" for p in below.children(recursive=True)))
-        processes = below.children(recursive=True)
+        wait_until(lambda: bool(below(process.pid, "60")))
+        processes = below(process.pid)
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(timeout=PATIENCE_S) == 128 + signal.SIGKILL
-    wait_until(lambda: not any(p.is_running() for p in processes))
+    wait_until(lambda: are_gone(processes))
 
 
 def test_what_ends_when_asked_is_not_killed(tmp_path: Path) -> None:
@@ -74,4 +74,4 @@ def test_a_command_ends_where_its_guard_is_killed(tmp_path: Path) -> None:
         wait_until(lambda: pids.exists() and bool(pids.read_text().strip()))
         command = psutil.Process(int(pids.read_text()))
         process.kill()
-    wait_until(lambda: not command.is_running() or command.status() == psutil.STATUS_ZOMBIE)
+    wait_until(lambda: are_gone([command]))

@@ -32,6 +32,7 @@ from carbon.tuning.tables import write_files
 from carbon.tuning.trials import trials_of
 from tests.fixtures.api import LiveApi, serving
 from tests.fixtures.nvml import WAVES
+from tests.fixtures.processes import are_gone, below
 from tests.fixtures.tracking import closed_port, wait_until
 from tests.nvml_sim.gpus import SimulatedGpus, make_gpus
 from tests.patience import PATIENCE_S
@@ -346,9 +347,7 @@ def test_no_trial_outlives_the_search_which_then_goes_on(
         wait_until(
             lambda: len(journal.trials()) == attempts and bool(journal.trials()[-1].values), 300.0
         )
-        started = psutil.Process(search.pid).children(recursive=True)
-        # Ray's own agents notice a kill only after a minute.
-        return [process for process in started if script in process.cmdline()]
+        return below(search.pid, script)  # Ray's own agents notice a kill only after a minute.
 
     for number, how in enumerate((signal.SIGINT, signal.SIGKILL), 1):
         search = subprocess.Popen(command, env=tracked_env, stderr=subprocess.PIPE, text=True)
@@ -358,7 +357,7 @@ def test_no_trial_outlives_the_search_which_then_goes_on(
         _, said = search.communicate(timeout=PATIENCE_S)
         assert search.returncode == (130 if how == signal.SIGINT else -how)
         assert ("goes on with it" in said) is (how == signal.SIGINT)
-        wait_until(partial(_are_gone, processes))
+        wait_until(partial(are_gone, processes))
 
     go.touch()
     done = subprocess.run(
@@ -371,7 +370,3 @@ def test_no_trial_outlives_the_search_which_then_goes_on(
     assert len({str(t.parameters) for t in trials}) == 1
     statuses = [report.status for run_id in spool.waiting() if (report := spool.report(run_id))]
     assert statuses == ["interrupted", "interrupted", "completed"]
-
-
-def _are_gone(processes: list[psutil.Process]) -> bool:
-    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import torch
 
@@ -17,6 +16,7 @@ from carbon import local_ray
 from carbon.settings import Settings
 from carbon.spool.merge import merge
 from carbon.spool.spool import Spool
+from tests.fixtures.processes import are_gone, below, kill
 from tests.fixtures.tracking import closed_port, wait_until
 from tests.patience import PATIENCE_S
 from tests.test_trainers_strategies import SHARED_TRAINING, assert_close
@@ -79,8 +79,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         yield environ | {"RAY_ADDRESS": f"127.0.0.1:{port}"}
     finally:
         # Told to end, it takes half a minute.
-        for process in (*psutil.Process(head.pid).children(recursive=True), head):
-            process.kill()
+        for process in below(head.pid):
+            kill(process)
+        head.kill()
         head.wait()
 
 
@@ -190,12 +191,12 @@ def test_workers_on_this_machine_are_one_run_until_an_interrupt_ends_them(
     assert [line.partition("/")[0] for line in said] == ["epoch 1", "epoch 2"]
     spool = Spool(settings.spool_dir)
     (run_id,) = spool.waiting()
-    started = psutil.Process(training.pid).children(recursive=True)
+    started = below(training.pid)
     assert len(started) > 2
     training.send_signal(signal.SIGINT)
     assert training.wait(PATIENCE_S) == 128 + signal.SIGINT
     training.stdout.close()
-    wait_until(lambda: not any(process.is_running() for process in started))
+    wait_until(lambda: are_gone(started))
 
     report = merge(spool.parts(run_id))
     assert (report.status, report.strategy) == ("interrupted", "ray-ddp")
