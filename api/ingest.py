@@ -1,7 +1,9 @@
 """Reports on their way into the ledger: what comes at the same time shares a transaction.
 
 Getting a transaction to the disk takes about as long for a hundred reports as for one. One thread
-writes; whoever delivers waits until what it sent is committed.
+writes; whoever delivers waits until what it sent is committed. Of several who deliver one report
+after the other, the next ones would come in two halves, each while the other half is written: so
+as many as were there at once the last time are waited for, if they come one soon after the other.
 """
 
 import asyncio
@@ -28,6 +30,9 @@ logger = logging.getLogger("api")
 
 MOST_TOGETHER = 1000
 """How many reports share a transaction at most, unless more come in one request."""
+
+LINGER_S = 0.004
+"""How long the next of them is waited for: a report is parsed in less, on a slow machine too."""
 
 SETTLE_AT = 1000
 """After how many reports their runs' labels are written;"""
@@ -57,6 +62,8 @@ class Ingest:
         self._queue: SimpleQueue[_Delivery | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
+        self._at_once = 1
+        """How many deliveries were written the last time, or came meanwhile."""
 
     async def store(self, delivered: Sequence[RunReport], access: Access) -> list[Outcome]:
         """Store reports, all in one transaction; return what became of each once it is on disk.
@@ -107,11 +114,12 @@ class Ingest:
                 unsettled, settled_s = 0, now_s
 
     def _waiting(self, first: _Delivery) -> tuple[list[_Delivery], bool]:
-        """Take what else is waiting by now; also return whether that was the end."""
+        """Take what else is waiting, or comes at once; also return whether that was the end."""
         together, count = [first], len(first.reports)
         while count < MOST_TOGETHER:
+            linger_s = LINGER_S if len(together) < self._at_once else 0.0
             try:
-                delivery = self._queue.get_nowait()
+                delivery = self._queue.get(timeout=linger_s)
             except Empty:
                 break
             if delivery is None:
@@ -130,6 +138,7 @@ class Ingest:
             else:
                 _answer(together[0], error=error)
             return
+        self._at_once = len(together) + self._queue.qsize()  # Before they can come again.
         for delivery, outcome in zip(together, outcomes, strict=True):
             _answer(delivery, outcome)
 
