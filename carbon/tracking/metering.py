@@ -155,11 +155,11 @@ class Metering:
     def open(self) -> list[Metered]:
         """Open what can be opened at once and begin to open the rest."""
         self._neighbours.enter(self._began_s)
+        accelerators = self._sources.accelerators()
         from carbon.tracking.baseline import key_of, load
 
         self._baseline = load(self._spool.directory, self._topology.hostname)
-        for meter in self._sources.accelerators():
-            self._unclaimed[key_of(meter)] = meter
+        self._unclaimed |= {key_of(meter): meter for meter in accelerators}
         return self.claim(self._began_s)
 
     def claim(self, since_s: float) -> list[Metered]:

@@ -115,6 +115,7 @@ class Recorder:
         ] = SimpleQueue()
         self._wake = Bell()
         self._stopping = threading.Event()
+        self._may_run = threading.Event()
         if find_run_id is None:
             self._know(UUID(started.run_id))
         self._report: RunReport | None = None
@@ -136,6 +137,7 @@ class Recorder:
     def start(self) -> None:
         """Begin to record."""
         self._thread.start()
+        self._may_run.set()
 
     def epoch_began(self, index: int, began_s: float) -> None:
         """Note that an epoch begins, for the meters to keep what they count then."""
@@ -181,6 +183,8 @@ class Recorder:
     # --------------------------------------------------------------------- the recorder's thread
 
     def _run(self) -> None:
+        # Whoever starts a thread waits until it runs, and it would not let go soon.
+        self._may_run.wait()
         try:
             if self._find_run_id is not None:
                 self._know(self._find_run_id())
@@ -210,9 +214,12 @@ class Recorder:
         self._is_known.set()
 
     def _record(self) -> None:
-        self._journal.say([self._described()])
+        self._journal.say([])  # That it has begun.
         self._await_launcher()
-        self._journal.say(self._metering.open())
+        # As soon as can be: what was drawn before the first look is worked out from what came
+        # after, and what else there is to find out has to be imported first.
+        opened = self._metering.open()
+        self._journal.say([self._described(), *opened])
         self._let_others_claim()
         threading.Thread(target=self._look_around, name="carbon-look", daemon=True).start()
         self._reporter.live.start()

@@ -176,7 +176,6 @@ class Run:
     """A run while it is tracked, and its report afterwards. Made by `carbon.track`."""
 
     def __init__(self, spec: RunSpec, settings: Settings, sources: Sources | None) -> None:
-        self._began_s, began_at = clocks.now()
         place = topology.detect(os.environ)
         if spec.strategy is None and place.world_size == 1:
             spec = spec.model_copy(update={"strategy": "single"})
@@ -187,10 +186,14 @@ class Run:
         self._epochs_begun = 0
         self._names = MetricNames()
         self._ended = False
+        said = spec.model_dump(mode="json")
+        sources = sources or machine_sources(settings)
+        # What came before is the tracker's own time, and not the block's.
+        self._began_s, began_at = clocks.now()
         started = Started(
             run_id=str(run_id),
             started_at=began_at.isoformat(),
-            spec=spec.model_dump(mode="json"),
+            spec=said,
             hostname=place.hostname,
             pid=self._owner_pid,
             rank=place.rank,
@@ -199,14 +202,7 @@ class Run:
             attempt=place.attempt,
             began_s=self._began_s,
         )
-        self._recorder = Recorder(
-            started,
-            self._began_s,
-            settings,
-            place,
-            sources or machine_sources(settings),
-            find_run_id,
-        )
+        self._recorder = Recorder(started, self._began_s, settings, place, sources, find_run_id)
         _await_at_exit(self._recorder)
         self._recorder.start()
 
