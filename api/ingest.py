@@ -32,7 +32,10 @@ MOST_TOGETHER = 1000
 """How many reports share a transaction at most, unless more come in one request."""
 
 LINGER_S = 0.004
-"""How long the next of them is waited for: a report is parsed in less, on a slow machine too."""
+"""How long the next of them is waited for: a report is parsed in less, on a slow machine too;"""
+
+LONGEST_LINGER_S = 0.05
+"""and how long the first one waits at most, however many are still expected."""
 
 SETTLE_AT = 1000
 """After how many reports their runs' labels are written;"""
@@ -116,8 +119,11 @@ class Ingest:
     def _waiting(self, first: _Delivery) -> tuple[list[_Delivery], bool]:
         """Take what else is waiting, or comes at once; also return whether that was the end."""
         together, count = [first], len(first.reports)
+        give_up_s = time.monotonic() + LONGEST_LINGER_S
         while count < MOST_TOGETHER:
-            linger_s = LINGER_S if len(together) < self._at_once else 0.0
+            linger_s = 0.0
+            if len(together) < self._at_once:
+                linger_s = max(min(LINGER_S, give_up_s - time.monotonic()), 0.0)
             try:
                 delivery = self._queue.get(timeout=linger_s)
             except Empty:

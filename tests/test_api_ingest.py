@@ -15,8 +15,8 @@ from api.ingest import Ingest, Outcome
 from tests.factories import make_report
 from tests.fixtures.ledgers import Ledgers
 
-# No test waits for as long: it would fail.
 FOR_EVER_S = 3600.0
+"""No test waits for as long: it would fail."""
 
 
 @pytest.fixture
@@ -63,6 +63,7 @@ def test_the_same_who_deliver_again_share_a_transaction(
     engine: Engine, together: list[int], hold: Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ingest, "LINGER_S", FOR_EVER_S)
+    monkeypatch.setattr(ingest, "LONGEST_LINGER_S", FOR_EVER_S)
 
     async def four_again_and_again() -> None:
         queue = Ingest(engine)
@@ -90,6 +91,7 @@ def test_one_who_delivers_alone_waits_for_nobody(
     engine: Engine, together: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ingest, "LINGER_S", FOR_EVER_S)
+    monkeypatch.setattr(ingest, "LONGEST_LINGER_S", FOR_EVER_S)
 
     async def one_after_the_other() -> None:
         queue = Ingest(engine)
@@ -101,9 +103,12 @@ def test_one_who_delivers_alone_waits_for_nobody(
     assert together == [1, 1, 1]
 
 
-def test_those_who_do_not_come_again_are_waited_for_once(
-    engine: Engine, together: list[int]
+@pytest.mark.parametrize("endless", ["LINGER_S", "LONGEST_LINGER_S"])
+def test_those_who_do_not_come_again_are_waited_for_once_and_not_long(
+    endless: str, engine: Engine, together: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(ingest, endless, FOR_EVER_S)
+
     async def first_of_three_alone() -> int:
         queue = Ingest(engine)
         queue._at_once = 3
