@@ -10,20 +10,12 @@ from sqlalchemy import Engine
 
 from api import ingest, reports
 from api.access import UNLIMITED
-from api.db import open_database, writing
+from api.db import writing
 from api.ingest import Ingest, Outcome
 from tests.factories import make_report
-from tests.fixtures.ledgers import Ledgers
 
 FOR_EVER_S = 3600.0
 """No test waits for as long: it would fail."""
-
-
-@pytest.fixture
-def engine(ledgers: Ledgers) -> Iterator[Engine]:
-    opened = open_database(ledgers.url())
-    yield opened
-    opened.dispose()
 
 
 @pytest.fixture

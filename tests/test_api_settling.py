@@ -1,6 +1,5 @@
 """Labels follow the runs a little later; nobody who looks for them can tell."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,13 +18,6 @@ from carbon.settings import Settings
 from tests.factories import make_report
 from tests.fixtures.ledgers import Ledgers
 from tests.fixtures.tracking import wait_until
-
-
-@pytest.fixture
-def engine(ledgers: Ledgers) -> Iterator[Engine]:
-    opened = open_database(ledgers.url())
-    yield opened
-    opened.dispose()
 
 
 def waiting(engine: Engine) -> int:

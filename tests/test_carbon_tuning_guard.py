@@ -55,7 +55,7 @@ def test_what_will_not_end_is_killed_in_whatever_session_it_is(tmp_path: Path) -
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(timeout=PATIENCE_S) == 128 + signal.SIGKILL
-    wait_until(lambda: are_gone(processes))
+    wait_until(lambda: not any(p.is_running() for p in processes))
 
 
 def test_what_ends_when_asked_is_not_killed(tmp_path: Path) -> None:

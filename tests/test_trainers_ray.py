@@ -16,7 +16,7 @@ from carbon import local_ray
 from carbon.settings import Settings
 from carbon.spool.merge import merge
 from carbon.spool.spool import Spool
-from tests.fixtures.processes import are_gone, below, kill
+from tests.fixtures.processes import below, kill
 from tests.fixtures.tracking import closed_port, wait_until
 from tests.patience import PATIENCE_S
 from tests.test_trainers_strategies import SHARED_TRAINING, assert_close
@@ -196,7 +196,7 @@ def test_workers_on_this_machine_are_one_run_until_an_interrupt_ends_them(
     training.send_signal(signal.SIGINT)
     assert training.wait(PATIENCE_S) == 128 + signal.SIGINT
     training.stdout.close()
-    wait_until(lambda: are_gone(started))
+    wait_until(lambda: not any(process.is_running() for process in started))
 
     report = merge(spool.parts(run_id))
     assert (report.status, report.strategy) == ("interrupted", "ray-ddp")

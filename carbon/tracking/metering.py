@@ -269,7 +269,7 @@ class Metering:
             total_j = window.total_j(at_s)
             if total_j is not None:
                 energy_j[key] = total_j
-            if window.idle_power_w is not None and (idle := window.idle_j(at_s)) is not None:
+            if (idle := window.idle_j(at_s)) is not None:
                 idle_j[key] = idle
             if (percent := window.mean_utilization_percent) is not None:
                 utilization_percent[key] = percent
