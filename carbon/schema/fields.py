@@ -9,7 +9,6 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -47,8 +46,23 @@ def _round_time(value: float) -> float:
     return round(value, units.TIME_DECIMALS)
 
 
+def finite_by_name(values: dict[str, Any]) -> dict[str, Any]:
+    """Take what is not finite for unknown: a loss that diverged to NaN must not keep its run out.
+
+    JSON has no NaN.
+    """
+    for value in values.values():
+        if isinstance(value, float) and not math.isfinite(value):
+            return dict(zip(values, map(_finite_or_none, values.values()), strict=True))
+    return values
+
+
+def finite_in_order(values: list[float | None]) -> list[float | None]:
+    """Do the same of a list."""
+    return [None if value is None or not math.isfinite(value) else value for value in values]
+
+
 def _finite_or_none(value: Any) -> Any:
-    """A loss that diverged to NaN is unknown on the wire: JSON has no NaN, the run must arrive."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -71,6 +85,8 @@ def _fits_a_key(most_bytes: int) -> AfterValidator:
     """
 
     def check(value: str) -> str:
+        if "\x00" in value:  # One check of a name, not two: a report has dozens.
+            return _without_nul(value)
         if len(value) * 4 > most_bytes and len(value.encode()) > most_bytes:
             raise ValueError(
                 f"has {len(value.encode())} bytes in UTF-8, more than the {most_bytes} that can be "
@@ -105,7 +121,6 @@ Text = Annotated[
 Name = Annotated[
     str,
     StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
-    AfterValidator(_without_nul),
     _fits_a_key(600),
     _NOT_BLANK,
 ]
@@ -116,12 +131,13 @@ Reason = Annotated[
 ]
 Source = Annotated[Text, _fits_a_key(1000)]
 # A run of 9 GWh is the largest that a 64-bit count of 1e-12 kWh holds.
-EnergyKwh = Annotated[
-    float, Field(ge=0, le=9e6, allow_inf_nan=False), AfterValidator(_round_energy)
-]
+UnroundedKwh = Annotated[float, Field(ge=0, le=9e6, allow_inf_nan=False)]
+"""Of a part of a run, as it was sent: only what runs add up to is kept in fixed decimals."""
+EnergyKwh = Annotated[UnroundedKwh, AfterValidator(_round_energy)]
 MassKg = Annotated[float, Field(ge=0, le=9e6, allow_inf_nan=False), AfterValidator(_round_mass)]
 # 285 years, for the same reason: a 64-bit count of nanoseconds.
-Seconds = Annotated[float, Field(ge=0, le=9e9, allow_inf_nan=False), AfterValidator(_round_time)]
+UnroundedSeconds = Annotated[float, Field(ge=0, le=9e9, allow_inf_nan=False)]
+Seconds = Annotated[UnroundedSeconds, AfterValidator(_round_time)]
 Fraction = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Intensity = Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)]
 Year = Annotated[int, Field(ge=1990, le=2200)]
@@ -130,13 +146,17 @@ Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 MAX_WORLD_SIZE = 10_000_000
 Count = Annotated[int, Field(ge=1, le=MAX_WORLD_SIZE)]
 Index = Annotated[int, Field(ge=0, le=2_000_000_000)]
-MetricValue = Annotated[float | None, BeforeValidator(_finite_or_none)]
-ConfigValue = Annotated[Text | int | float | bool | None, BeforeValidator(_finite_or_none)]
+ConfigValue = Text | int | float | bool | None
 MAX_METRICS = 1000
 MAX_TAGS = 100
 MAX_CONFIG = 1000
 MAX_BATCH = 1000
-Metrics = Annotated[dict[Name, MetricValue], Field(max_length=MAX_METRICS)]
+Metrics = Annotated[
+    dict[Name, float | None], Field(max_length=MAX_METRICS), AfterValidator(finite_by_name)
+]
+Config = Annotated[
+    dict[Name, ConfigValue], Field(max_length=MAX_CONFIG), AfterValidator(finite_by_name)
+]
 CountryCode = Annotated[
     str, StringConstraints(pattern=r"^[A-Z]{3}$"), AfterValidator(_country_exists)
 ]

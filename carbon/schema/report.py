@@ -1,16 +1,16 @@
 """What a tracker sends: the report of a run."""
 
 import math
+from collections import Counter
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from carbon import units
 from carbon.schema.fields import (
-    MAX_CONFIG,
     MAX_TAGS,
     SCHEMA_VERSION,
-    ConfigValue,
+    Config,
     Count,
     CountryCode,
     EnergyKwh,
@@ -19,7 +19,6 @@ from carbon.schema.fields import (
     Intensity,
     MassKg,
     Metrics,
-    MetricValue,
     Name,
     Percent,
     Pue,
@@ -29,9 +28,12 @@ from carbon.schema.fields import (
     Status,
     Strategy,
     Text,
+    UnroundedKwh,
+    UnroundedSeconds,
     Utc,
     Wire,
     Year,
+    finite_by_name,
 )
 from carbon.schema.series import SeriesName, SeriesReport
 
@@ -81,7 +83,7 @@ class DeviceReport(Wire):
     uuid: Name
     index: Index | None = None
     name: Text | None = None
-    energy_kwh: EnergyKwh | None = None
+    energy_kwh: UnroundedKwh | None = None
     energy_method: Text | None = None
     energy_uncertainty: Fraction | None = None
     mean_utilization_percent: Percent | None = None
@@ -133,7 +135,7 @@ class NodeReport(ComponentEnergy):
     devices: Annotated[list[DeviceReport], Field(max_length=1024)] = []
     profiles: Annotated[list[StepProfile], Field(max_length=100_000)] = []
     """Of the ranks that profiled some of their steps."""
-    series_means: dict[SeriesName, MetricValue] = {}
+    series_means: Annotated[dict[SeriesName, float | None], AfterValidator(finite_by_name)] = {}
     """The mean over the run of each of the host's own series; those of devices are in `devices`."""
     series: Annotated[list[SeriesReport], Field(max_length=5000)] = []
     """What was recorded over time, if anything; a report of a run that goes on has none."""
@@ -152,8 +154,8 @@ class EpochReport(Wire):
 
     index: Index
     attempt: Index = 0
-    duration_s: Seconds
-    energy_kwh: EnergyKwh | None = None
+    duration_s: UnroundedSeconds
+    energy_kwh: UnroundedKwh | None = None
     metrics: Metrics = {}
 
 
@@ -165,7 +167,7 @@ class RunSpec(Wire):
     name: Name | None = None
     strategy: Strategy | None = None
     tags: Annotated[dict[Name, Text], Field(max_length=MAX_TAGS)] = {}
-    config: Annotated[dict[Name, ConfigValue], Field(max_length=MAX_CONFIG)] = {}
+    config: Config = {}
     resumed_from: RunId | None = None
     """The run from whose checkpoint this one goes on; its epochs are numbered on from there."""
 
@@ -279,9 +281,8 @@ class RunReport(RunFields):
     @field_validator("epochs")
     @classmethod
     def _epochs_are_told_apart(cls, epochs: list[EpochReport]) -> list[EpochReport]:
-        seen: set[tuple[int, int]] = set()
-        for epoch in epochs:
-            if (epoch.attempt, epoch.index) in seen:
-                raise ValueError(f"epoch {epoch.index} of attempt {epoch.attempt} is there twice")
-            seen.add((epoch.attempt, epoch.index))
+        if len({(epoch.attempt, epoch.index) for epoch in epochs}) < len(epochs):
+            times = Counter((epoch.attempt, epoch.index) for epoch in epochs)
+            ((attempt, index), _) = times.most_common(1)[0]
+            raise ValueError(f"epoch {index} of attempt {attempt} is there twice")
         return epochs

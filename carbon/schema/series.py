@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from carbon.schema.fields import MetricValue, Name, Seconds, Wire
+from carbon.schema.fields import Name, Seconds, Wire, finite_in_order
 
 SeriesName = Literal[
     "gpu_power",
@@ -62,7 +62,11 @@ class SeriesReport(Wire):
     start_s: Seconds
     """Since the run began on this node, in its first attempt."""
     interval_s: Annotated[Seconds, Field(gt=0)]
-    values: Annotated[list[MetricValue], Field(min_length=1, max_length=MAX_POINTS)]
+    values: Annotated[
+        list[float | None],
+        Field(min_length=1, max_length=MAX_POINTS),
+        AfterValidator(finite_in_order),
+    ]
 
     @model_validator(mode="after")
     def _is_what_its_name_says(self) -> Self:

@@ -308,7 +308,7 @@ def _epochs(ranks: Sequence[Part], launchers: Sequence[Part]) -> list[EpochRepor
         EpochReport(
             index=index,
             attempt=attempt,
-            duration_s=epochs[0][1].duration_s,
+            duration_s=round(epochs[0][1].duration_s, units.TIME_DECIMALS),
             energy_kwh=units.add_known(
                 [
                     None if j is None else units.kwh_from_joules(j)
