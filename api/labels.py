@@ -12,6 +12,7 @@ until then the run is in `unlabelled`. Whoever looks for labels has them follow 
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -30,6 +31,7 @@ from sqlalchemy import (
     select,
     true,
 )
+from sqlalchemy.exc import IntegrityError
 
 from api.tables import LABELS, RUNS, UNLABELLED
 from api.upserts import INSERT
@@ -146,9 +148,11 @@ def follow(connection: Connection, changes: _Changes) -> None:
             renamed.append(run_id)
             continue
         before, after = _keys(run_id, held), _keys(run_id, new)
-        gone |= before - after
         if after - before:
+            gone |= before  # All of them: so that whoever writes its labels finds none there.
             renamed.append(run_id)
+        else:
+            gone |= before - after
     if gone:
         connection.execute(_DELETE, _parameters(gone))
     if renamed:
@@ -162,21 +166,28 @@ def settle(connection: Connection) -> int:
     Args:
         connection: in a transaction that writes from its beginning.
     """
-    waiting = select(UNLABELLED.c.run_id).limit(SETTLED_TOGETHER)
-    run_ids = connection.execute(waiting).scalars().all()
+    waiting = select(UNLABELLED.c.run_id)
+    run_ids = connection.execute(waiting.limit(SETTLED_TOGETHER)).scalars().all()
     if run_ids:
         # Held first: what these runs are called must not change meanwhile.
         held = select(RUNS.c.run_id).where(RUNS.c.run_id.in_(run_ids)).order_by(RUNS.c.run_id)
         connection.execute(held.with_for_update())
-        connection.execute(delete(UNLABELLED).where(UNLABELLED.c.run_id.in_(run_ids)))
-        write(connection, run_ids)
+        # Another server may have written some while this one waited to hold them.
+        is_meant = UNLABELLED.c.run_id.in_(run_ids)
+        still_waiting = connection.execute(waiting.where(is_meant)).scalars().all()
+        connection.execute(delete(UNLABELLED).where(is_meant))
+        write(connection, still_waiting)
     return len(run_ids)
 
 
 def write(connection: Connection, run_ids: Collection[UUID]) -> None:
     """Write the labels of runs that are held, those that are not there already."""
-    statement = _INSERT_MISSING[connection.dialect.name]
-    connection.execute(statement, {"renamed": run_ids})
+    if connection.dialect.name == "postgresql":
+        # To look for each label takes it half as long again, and as a rule none is there.
+        with suppress(IntegrityError), connection.begin_nested():
+            connection.execute(_INSERT_ALL["postgresql"], {"renamed": run_ids})
+            return
+    connection.execute(_INSERT_MISSING[connection.dialect.name], {"renamed": run_ids})
 
 
 def rewrite(connection: Connection, changes: _Changes) -> None:
@@ -216,7 +227,7 @@ def _parameters(keys: set[_Key]) -> list[dict[str, Any]]:
     return [dict(zip(LABELS.primary_key.columns.keys(), key, strict=True)) for key in sorted(keys)]
 
 
-def _insert_missing(insert: Any, unpack: Any) -> Any:
+def _insert(insert: Any, unpack: Any) -> Any:
     """Return the statement that takes labels over from the rows of runs.
 
     The database unpacks them by itself: that is several times as quick as to send each label.
@@ -224,7 +235,7 @@ def _insert_missing(insert: Any, unpack: Any) -> Any:
     found = _unpacked(unpack).where(RUNS.c.run_id.in_(bindparam("renamed", expanding=True)))
     columns = LABELS.primary_key.columns.keys()
     in_order = found.order_by(*found.selected_columns)
-    return insert(LABELS).from_select(columns, in_order).on_conflict_do_nothing()
+    return insert(LABELS).from_select(columns, in_order)
 
 
 def _waiting(unpack: Any) -> Select[Any]:
@@ -246,7 +257,8 @@ def _unpacked(unpack: Any) -> Select[Any]:
 _UNPACKS = {"sqlite": func.json_each, "postgresql": func.json_array_elements_text}
 _ADD = {name: insert(LABELS).on_conflict_do_nothing() for name, insert in INSERT.items()}
 _NOTE = {name: insert(UNLABELLED).on_conflict_do_nothing() for name, insert in INSERT.items()}
-_INSERT_MISSING = {name: _insert_missing(INSERT[name], of) for name, of in _UNPACKS.items()}
+_INSERT_ALL = {name: _insert(INSERT[name], of) for name, of in _UNPACKS.items()}
+_INSERT_MISSING = {name: all_.on_conflict_do_nothing() for name, all_ in _INSERT_ALL.items()}
 _WAITING = {name: _waiting(of) for name, of in _UNPACKS.items()}
 
 

@@ -12,7 +12,7 @@ from api import derived, ingest, reports
 from api.app import create_app
 from api.db import open_database, writing
 from api.settling import settle
-from api.tables import UNLABELLED
+from api.tables import LABELS, UNLABELLED
 from api.writing import Writing
 from carbon.settings import Settings
 from tests.factories import make_report
@@ -101,6 +101,21 @@ def test_a_missing_label_is_not_taken_for_one_that_waits(engine: Engine) -> None
         reports.store(connection, [make_report()])
         connection.execute(UNLABELLED.delete())
     assert problems(engine) == ["run_labels: is not what the runs have"]
+
+
+def test_labels_that_are_there_already_keep_the_others_from_nothing(engine: Engine) -> None:
+    runs = [make_report() for _ in range(3)]
+    with writing(engine) as connection:
+        reports.store(connection, runs)
+    settle(engine)
+    with writing(engine) as connection:  # As a renamed run was left by earlier versions.
+        some = LABELS.c.label.startswith("word:")
+        connection.execute(LABELS.delete().where(LABELS.c.run_id == runs[1].run_id, some))
+        connection.execute(UNLABELLED.insert().values(run_id=runs[1].run_id))
+        reports.store(connection, [make_report()])
+    settle(engine)
+    assert waiting(engine) == 0
+    assert problems(engine) == []
 
 
 def test_a_ledger_that_cannot_be_written_now_can_be_read(
