@@ -4,6 +4,7 @@ That binds them one by one at each call, which takes longer than the database ne
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Column, Dialect
@@ -17,8 +18,21 @@ def makers_of(dialect: Dialect, columns: Iterable[Column[Any]]) -> Makers:
     return [
         (place, make)
         for place, column in enumerate(columns)
-        if (make := column.type.dialect_impl(dialect).bind_processor(dialect)) is not None
+        if (make := _maker(dialect, column)) is not None
     ]
+
+
+def _maker(dialect: Dialect, column: Column[Any]) -> Callable[[Any], Any] | None:
+    if dialect.name == "sqlite" and column.type.python_type is datetime:
+        return _moment_text
+    return column.type.dialect_impl(dialect).bind_processor(dialect)
+
+
+def _moment_text(moment: datetime | None) -> str | None:
+    """Return a moment as SQLAlchemy writes it for SQLite, in UTC, in a fraction of its time."""
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def bound(row: Iterable[Any], makers: Makers) -> tuple[Any, ...]:

@@ -46,7 +46,8 @@ def by_gpu_model(run: Fields) -> dict[str, Drawn]:
 
     The energy of accelerators of which nothing else is told is under no name too.
     """
-    devices = [_fields(device) for node in run["nodes"] for device in _fields(node)["devices"]]
+    nodes = map(_fields, run["nodes"])
+    devices = [device for node in nodes for device in map(_fields, node["devices"])]
     models = {name: _model(name) for name in {device["name"] for device in devices}}
     names = set(models.values())
     if not names and run["gpu_energy_kwh"] is None:
