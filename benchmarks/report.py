@@ -68,7 +68,7 @@ SECTIONS = {
         "Taking reports in",
         "Each report is of one node with eight GPUs and ten epochs, and is durable when it is "
         "acknowledged. Median (smallest to largest) over rounds in which the servers were loaded "
-        "in turn, each a process with one worker, on the same machine as its clients and its "
+        "in turn, each with one worker unless said, on the same machine as its clients and its "
         "database. The empty route is one of FastAPI that validates the same report and does "
         "nothing with it.",
     ),

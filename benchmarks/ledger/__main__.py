@@ -52,14 +52,17 @@ def _ingest(folder: Path, administrator: str, options: argparse.Namespace) -> li
     for name in (database.name, f"{database.name}-wal", f"{database.name}-shm"):
         (folder / name).unlink(missing_ok=True)
     with ExitStack() as stack:
-        running = {
-            ingest.EMPTY: stack.enter_context(servers.empty_route()),
-            "sqlite": stack.enter_context(servers.ledger(f"sqlite:///{database.absolute()}")),
-            "postgresql": stack.enter_context(
-                servers.ledger(servers.new_database(administrator, "ingest"))
-            ),
+        urls = {
+            "sqlite": f"sqlite:///{database.absolute()}",
+            "postgresql": servers.new_database(administrator, "ingest"),
         }
-        return ingest.measure(running, rounds, duration_s)
+        alone = {ingest.EMPTY: stack.enter_context(servers.empty_route())}
+        alone |= {name: stack.enter_context(servers.ledger(url)) for name, url in urls.items()}
+        several = {
+            name: stack.enter_context(servers.ledger(url, ingest.WORKERS))
+            for name, url in urls.items()
+        }
+        return ingest.measure(alone, several, rounds, duration_s)
 
 
 def _reads(folder: Path, administrator: str, options: argparse.Namespace) -> list[Row]:

@@ -17,17 +17,33 @@ from benchmarks.table import Row
 SECTION = "ingest"
 EMPTY = "empty_route"
 CLIENTS, BATCH = 8, 1000
+WORKERS, BATCHING = 2, 4
+"""With as many workers as the machine has cores, and clients for both while they store."""
 
 # More than a client can send in the time.
 _AT_MOST_A_SECOND = 1500
+_BATCHES_A_SECOND = 6
 
 
-def measure(servers: Mapping[str, Running], rounds: int, duration_s: float) -> list[Row]:
-    """Load the servers in turn; return the rates, and those of the ledgers over the empty route."""
+def measure(
+    servers: Mapping[str, Running],
+    of_workers: Mapping[str, Running],
+    rounds: int,
+    duration_s: float,
+) -> list[Row]:
+    """Load the servers in turn; return the rates, and those of the ledgers over the empty route.
+
+    Args:
+        servers: with one worker each, by name; the empty route among them.
+        of_workers: the ledgers again, each with `WORKERS` of them.
+        rounds: how often each is loaded.
+        duration_s: how long.
+    """
     templates = reports.templates()
     kib = statistics.mean(map(len, templates)) / 1024
     single: dict[str, list[float]] = {name: [] for name in servers}
-    batch: dict[str, list[float]] = {name: [] for name in servers if name != EMPTY}
+    batch: dict[str, list[float]] = {name: [] for name in of_workers}
+    parallel: dict[str, list[float]] = {name: [] for name in of_workers}
     latency_ms: dict[str, list[float]] = {name: [] for name in servers}
     for number in range(rounds):
         for name, server in servers.items():
@@ -36,13 +52,15 @@ def measure(servers: Mapping[str, Running], rounds: int, duration_s: float) -> l
             single[name].append(_rate(loads))
             latencies = [each for one in loads for each in one.latencies_s]
             latency_ms[name].append(percentile(latencies, 95) * 1000)
-        for name in batch:
-            make = partial(load.batched, templates, int(5 * duration_s), BATCH)
+        make = partial(load.batched, templates, int(_BATCHES_A_SECOND * duration_s), BATCH)
+        for name in of_workers:
             loads = load.press(servers[name].port, 1, make, duration_s)
             batch[name].append(_rate(loads) * BATCH)
+            loads = load.press(of_workers[name].port, BATCHING, make, duration_s)
+            parallel[name].append(_rate(loads) * BATCH)
         print(
             f"round {number + 1}: {_said(single)} reports a second one by one, {_said(batch)} in "
-            f"batches",
+            f"batches, {_said(parallel)} to {WORKERS} workers",
             file=sys.stderr,
             flush=True,
         )
@@ -57,6 +75,7 @@ def measure(servers: Mapping[str, Running], rounds: int, duration_s: float) -> l
         _row("the same over the empty route's rate", "", ratios, 3),
         _row("95th percentile of the time to the answer", "ms", latency_ms, 1),
         _row(f"the same reports in batches of {BATCH:,}, one client", "1/s", batch, 0),
+        _row(f"the same, {BATCHING} clients, {WORKERS} workers", "1/s", parallel, 0),
     ]
 
 

@@ -35,9 +35,10 @@ class Running:
 
 
 @contextmanager
-def ledger(url: str) -> Iterator[Running]:
-    """Serve the ledger at a database URL with one worker."""
-    with _serving(LEDGER_SAYS, "api", "--port", "0", "--database", url) as running:
+def ledger(url: str, workers: int = 1) -> Iterator[Running]:
+    """Serve the ledger at a database URL."""
+    arguments = ("--port", "0", "--database", url, "--workers", str(workers))
+    with _serving(LEDGER_SAYS, "api", *arguments) as running:
         yield running
 
 
