@@ -12,10 +12,21 @@ already, so a list with one such filter never meets a run that is not on the pag
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Select, func, literal, select, tuple_, union
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Select,
+    bindparam,
+    func,
+    literal,
+    select,
+    tuple_,
+    union,
+)
 
 from api import cursors
 from api.access import Access
@@ -124,14 +135,19 @@ def _rows(
     """Return some runs, and the last one's place if there are more."""
     keys = _keys(connection, listing, limit + 1, after)
     wanted = [run_id for _, run_id in keys[:limit]]
-    columns = [RUNS.c[name] for name in fields]
-    query = select(RUNS.c.run_id.label("_key"), *columns).where(RUNS.c.run_id.in_(wanted))
     by_id: dict[UUID, dict[str, Any]] = {}
-    for row in connection.execute(query).mappings():
+    for row in connection.execute(_with_fields(tuple(fields)), {"wanted": wanted}).mappings():
         values = dict(row)
         by_id[values.pop("_key")] = values
     rows = [by_id[run_id] for run_id in wanted if run_id in by_id]
     return rows, tuple(keys[limit - 1]) if len(keys) > limit else None
+
+
+@lru_cache
+def _with_fields(fields: tuple[str, ...]) -> Select[Any]:
+    """Return the query for these fields of the runs `wanted`: putting it together takes long."""
+    is_wanted = RUNS.c.run_id.in_(bindparam("wanted", expanding=True))
+    return select(RUNS.c.run_id.label("_key"), *(RUNS.c[name] for name in fields)).where(is_wanted)
 
 
 def _keys(

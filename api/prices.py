@@ -11,7 +11,7 @@ from datetime import date
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from api import upserts
 from api.columns import count_from, float_of
@@ -27,6 +27,12 @@ COST_DECIMALS = ENERGY_DECIMALS + PRICE_DECIMALS
 
 FOR_ALL = ""
 """In the place of a project: every project without a price of its own."""
+
+_PRICES = (
+    select(PRICES)
+    .where(PRICES.c.project.in_(bindparam("projects", expanding=True)))
+    .order_by(PRICES.c.project == FOR_ALL, PRICES.c.valid_from.desc())
+)
 
 
 @dataclass(frozen=True)
@@ -97,9 +103,8 @@ def tariff(connection: Connection, project: str, default: Price | None) -> Tarif
 
 def prices(connection: Connection, *projects: str) -> list[Price]:
     """Return the prices of a project, of `FOR_ALL`, or of both: those first, the latest first."""
-    query = select(PRICES).where(PRICES.c.project.in_(projects))
-    query = query.order_by((PRICES.c.project == FOR_ALL), PRICES.c.valid_from.desc())
-    return [_price(row) for row in connection.execute(query).mappings()]
+    rows = connection.execute(_PRICES, {"projects": projects}).mappings()
+    return [_price(row) for row in rows]
 
 
 def put_price(connection: Connection, project: str, valid_from: date, terms: PriceTerms) -> bool:

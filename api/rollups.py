@@ -14,7 +14,7 @@ from functools import cached_property
 from operator import itemgetter
 from typing import Any, Self
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Table, func, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Table, bindparam, func, select
 
 from api import breakdown, sums
 from api.adding import add
@@ -43,6 +43,11 @@ BY_DAY = (NODE_DAYS, GPU_DAYS, DAYS)
 
 IN_ORDER = (*BY_DAY, TOTALS)
 """The tables as every transaction writes them: no two wait for each other then."""
+
+
+# Made once: SQLAlchemy takes longer to put a query together than a database to answer it.
+_EVERY_PROJECT = select(TOTALS).where(TOTALS.c.project != EVERYTHING)
+_SOME_PROJECTS = select(TOTALS).where(TOTALS.c.project.in_(bindparam("projects", expanding=True)))
 
 
 @dataclass(frozen=True)
@@ -180,10 +185,10 @@ class Total:
 
 def totals(connection: Connection, projects: Collection[str] | None) -> list[Total]:
     """Return the totals of some projects, of `EVERYTHING` as one, or for None of every project."""
-    is_asked = TOTALS.c.project != EVERYTHING
-    if projects is not None:
-        is_asked = TOTALS.c.project.in_(projects)
-    rows = connection.execute(select(TOTALS).where(is_asked)).mappings()
+    if projects is None:
+        rows = connection.execute(_EVERY_PROJECT).mappings()
+    else:
+        rows = connection.execute(_SOME_PROJECTS, {"projects": list(projects)}).mappings()
     return [
         Total(
             row["project"],

@@ -19,6 +19,8 @@ _FIELD_COLUMNS = [RUNS.c[name] for name in RunFields.model_fields]
 _BY_ID = select(*REPORT_COLUMNS).where(RUNS.c.run_id.in_(bindparam("run_ids", expanding=True)))
 _READ_TOGETHER = 500
 _NEWEST_FIRST = (RUNS.c.started_at.desc(), RUNS.c.run_id.desc())
+_LAST = select(*_FIELD_COLUMNS).order_by(*_NEWEST_FIRST).limit(1)
+_LAST_OF = _LAST.where(RUNS.c.project == bindparam("project"))
 
 
 def find(
@@ -70,14 +72,12 @@ def epochs(connection: Connection, access: Access, run_id: UUID) -> list[dict[st
 
 def last(connection: Connection, projects: Iterable[str] | None) -> RunFields | None:
     """Return the run that started last, of these projects or for None of all."""
-    query = select(*_FIELD_COLUMNS).order_by(*_NEWEST_FIRST).limit(1)
     # One after the other: each is the first line of an index then.
-    queries = (
-        [query]
-        if projects is None
-        else [query.where(RUNS.c.project == project) for project in projects]
-    )
-    found = [row for each in queries if (row := connection.execute(each).mappings().first())]
+    asked: list[tuple[Select[Any], dict[str, str]]] = [(_LAST, {})]
+    if projects is not None:
+        asked = [(_LAST_OF, {"project": project}) for project in projects]
+    answers = (connection.execute(*each).mappings().first() for each in asked)
+    found = [row for row in answers if row is not None]
     row = max(found, key=lambda row: (row["started_at"], row["run_id"]), default=None)
     return None if row is None else RunFields.model_validate(dict(row))
 
