@@ -68,16 +68,23 @@ def _ingest(folder: Path, administrator: str, options: argparse.Namespace) -> li
 def _reads(folder: Path, administrator: str, options: argparse.Namespace) -> list[Row]:
     many, times = (20_000, 10) if options.quick else (options.runs, 100)
     found: dict[int, dict[str, reads.Reads]] = {FEW: {}, many: {}}
-    exported = {}
+    summaries, exported = {}, {}
     for database in options.databases:
-        for count in (FEW, many):
-            url = _filled(folder, administrator, database, count)
-            with servers.ledger(url) as server:
+        urls = {count: _filled(folder, administrator, database, count) for count in found}
+        with ExitStack() as stack:
+            running = {
+                count: stack.enter_context(servers.ledger(url)) for count, url in urls.items()
+            }
+            summaries[database] = reads.summaries(running, times)
+            for count, server in running.items():
                 reads.say(f"reading from {count:,} runs in {database}")
                 found[count][database] = reads.measure(server, times)
-                if count == many:
-                    exported[database] = reads.export(server, "csv")
-    return [*reads.rows(found), *reads.exported(exported, "csv", many)]
+            exported[database] = reads.export(running[many], "csv")
+    return [
+        *reads.summed_up(summaries),
+        *reads.rows(found),
+        *reads.exported(exported, "csv", many),
+    ]
 
 
 def _filled(folder: Path, administrator: str, database: str, count: int) -> str:

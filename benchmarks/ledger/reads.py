@@ -64,19 +64,35 @@ SORTS = ("started_at", "-energy_kwh", "emissions_kg", "-duration_s")
 class Reads:
     """What was measured on one ledger, in milliseconds and MiB."""
 
-    summaries: dict[str, list[float]] = field(default_factory=dict)
     groups: dict[str, list[float]] = field(default_factory=dict)
     pages: dict[str, list[float]] = field(default_factory=dict)
     """By the filter and the place of the page."""
     memory_mib: float = 0.0
 
 
+def summaries(servers: Mapping[int, Running], times: int) -> dict[str, dict[int, list[float]]]:
+    """Ask ledgers for summaries in turn, `times` times each; return the times by what and ledger.
+
+    Args:
+        servers: by the number of runs in the ledger.
+        times: how often.
+    """
+    callers = {count: Caller(server.port) for count, server in servers.items()}
+    found: dict[str, dict[int, list[float]]] = {}
+    for name, path in SUMMARIES.items():
+        found[name] = {count: [] for count in callers}
+        for _ in range(times):
+            for count, caller in callers.items():
+                found[name][count] += _timed(caller, path, 1)
+    for caller in callers.values():
+        caller.close()
+    return found
+
+
 def measure(server: Running, times: int) -> Reads:
-    """Ask for summaries and for pages of every kind, `times` times each."""
+    """Ask for groups, and for pages of every kind, `times` times each."""
     caller = Caller(server.port)
     reads = Reads()
-    for name, path in SUMMARIES.items():
-        reads.summaries[name] = _timed(caller, path, times)
     for name, path in GROUPS.items():
         reads.groups[name] = _timed(caller, path, max(times // 10, 3))
     for name, filters in FILTERS.items():
@@ -104,13 +120,28 @@ def export(server: Running, form: str) -> tuple[float, float, int]:
     return time.monotonic() - began_s, most_mib - before_mib, size
 
 
+def summed_up(found: Mapping[str, Mapping[str, Mapping[int, list[float]]]]) -> list[Row]:
+    """Return the rows of the summaries; `found` is by database, by what and by number of runs."""
+    made = []
+    for name in SUMMARIES:
+        p95 = {
+            database: {count: _p95(taken_ms) for count, taken_ms in by_name[name].items()}
+            for database, by_name in found.items()
+        }
+        few, *_, many = sorted(next(iter(p95.values())))
+        for count in (few, many):
+            cells = {database: each[count] for database, each in p95.items()}
+            made.append(Row(SECTION, f"{name}, {count:,} runs", "ms", cells, 1))
+        ratios = {
+            database: _alone(each[many].value / each[few].value) for database, each in p95.items()
+        }
+        made.append(Row(SECTION, "the same over that of the few, asked in turn", "", ratios, 2))
+    return made
+
+
 def rows(found: Mapping[int, Mapping[str, Reads]]) -> list[Row]:
     """Return the rows of the table, one column for each database; `found` is by number of runs."""
     made = []
-    for name in SUMMARIES:
-        for count, by_database in found.items():
-            cells = {each: _p95(reads.summaries[name]) for each, reads in by_database.items()}
-            made.append(Row(SECTION, f"{name}, {count:,} runs", "ms", cells, 1))
     many = max(found)
     for name in GROUPS:
         cells = {each: _p95(reads.groups[name]) for each, reads in found[many].items()}
