@@ -32,13 +32,10 @@ def insert_new(connection: Connection, rows: Sequence[Row]) -> set[UUID]:
     if connection.dialect.name == "sqlite":
         makers = _sqlite_makers(connection.dialect, names)
         values = [bound(row.values(), makers) for row in rows]
-        together = len(values) // _ROWS_OF_A_STATEMENT * _ROWS_OF_A_STATEMENT
-        for begin in range(0, together, _ROWS_OF_A_STATEMENT):
-            statement = _for_sqlite(connection.dialect, names, _ROWS_OF_A_STATEMENT)
-            of_rows = values[begin : begin + _ROWS_OF_A_STATEMENT]
-            connection.exec_driver_sql(statement, tuple(chain.from_iterable(of_rows)))
-        if rest := values[together:]:
-            connection.exec_driver_sql(_for_sqlite(connection.dialect, names, 1), rest)
+        for begin in range(0, len(values), _ROWS_OF_A_STATEMENT):
+            together = values[begin : begin + _ROWS_OF_A_STATEMENT]
+            statement = _for_sqlite(connection.dialect, names, len(together))
+            connection.exec_driver_sql(statement, tuple(chain.from_iterable(together)))
         return {row["run_id"] for row in rows}
     # One value for all rows: PostgreSQL takes them apart in a tenth of the time that it takes to
     # send it their columns one by one.

@@ -1,7 +1,6 @@
 """What a tracker sends: the report of a run."""
 
 import math
-from collections import Counter
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
@@ -281,8 +280,9 @@ class RunReport(RunFields):
     @field_validator("epochs")
     @classmethod
     def _epochs_are_told_apart(cls, epochs: list[EpochReport]) -> list[EpochReport]:
-        if len({(epoch.attempt, epoch.index) for epoch in epochs}) < len(epochs):
-            times = Counter((epoch.attempt, epoch.index) for epoch in epochs)
-            ((attempt, index), _) = times.most_common(1)[0]
-            raise ValueError(f"epoch {index} of attempt {attempt} is there twice")
+        seen: set[tuple[int, int]] = set()
+        for epoch in epochs:
+            if (epoch.attempt, epoch.index) in seen:
+                raise ValueError(f"epoch {epoch.index} of attempt {epoch.attempt} is there twice")
+            seen.add((epoch.attempt, epoch.index))
         return epochs
