@@ -166,16 +166,18 @@ def settle(connection: Connection) -> int:
     Args:
         connection: in a transaction that writes from its beginning.
     """
-    waiting = select(UNLABELLED.c.run_id)
-    run_ids = connection.execute(waiting.limit(SETTLED_TOGETHER)).scalars().all()
+    if connection.dialect.name == "sqlite":
+        # Nobody else writes. No row comes out of the database: the driver gives its turn in Python
+        # away for each of them.
+        connection.execute(_INSERT_NEXT)
+        return connection.execute(_DELETE_NEXT).rowcount
+    run_ids = connection.execute(_NEXT).scalars().all()
     if run_ids:
+        these = {"run_ids": run_ids}
         # Held first: what these runs are called must not change meanwhile.
-        held = select(RUNS.c.run_id).where(RUNS.c.run_id.in_(run_ids)).order_by(RUNS.c.run_id)
-        connection.execute(held.with_for_update())
+        connection.execute(_HELD, these)
         # Another server may have written some while this one waited to hold them.
-        is_meant = UNLABELLED.c.run_id.in_(run_ids)
-        still_waiting = connection.execute(waiting.where(is_meant)).scalars().all()
-        connection.execute(delete(UNLABELLED).where(is_meant))
+        still_waiting = connection.execute(_STOP_WAITING, these).scalars().all()
         write(connection, still_waiting)
     return len(run_ids)
 
@@ -185,9 +187,9 @@ def write(connection: Connection, run_ids: Collection[UUID]) -> None:
     if connection.dialect.name == "postgresql":
         # To look for each label takes it half as long again, and as a rule none is there.
         with suppress(IntegrityError), connection.begin_nested():
-            connection.execute(_INSERT_ALL["postgresql"], {"renamed": run_ids})
+            connection.execute(_INSERT_ALL["postgresql"], {"run_ids": run_ids})
             return
-    connection.execute(_INSERT_MISSING[connection.dialect.name], {"renamed": run_ids})
+    connection.execute(_INSERT_MISSING[connection.dialect.name], {"run_ids": run_ids})
 
 
 def rewrite(connection: Connection, changes: _Changes) -> None:
@@ -227,12 +229,12 @@ def _parameters(keys: set[_Key]) -> list[dict[str, Any]]:
     return [dict(zip(LABELS.primary_key.columns.keys(), key, strict=True)) for key in sorted(keys)]
 
 
-def _insert(insert: Any, unpack: Any) -> Any:
-    """Return the statement that takes labels over from the rows of runs.
+def _insert(insert: Any, unpack: Any, run_ids: Any) -> Any:
+    """Return the statement that takes labels over from the rows of these runs.
 
     The database unpacks them by itself: that is several times as quick as to send each label.
     """
-    found = _unpacked(unpack).where(RUNS.c.run_id.in_(bindparam("renamed", expanding=True)))
+    found = _unpacked(unpack).where(RUNS.c.run_id.in_(run_ids))
     columns = LABELS.primary_key.columns.keys()
     in_order = found.order_by(*found.selected_columns)
     return insert(LABELS).from_select(columns, in_order)
@@ -257,8 +259,18 @@ def _unpacked(unpack: Any) -> Select[Any]:
 _UNPACKS = {"sqlite": func.json_each, "postgresql": func.json_array_elements_text}
 _ADD = {name: insert(LABELS).on_conflict_do_nothing() for name, insert in INSERT.items()}
 _NOTE = {name: insert(UNLABELLED).on_conflict_do_nothing() for name, insert in INSERT.items()}
-_INSERT_ALL = {name: _insert(INSERT[name], of) for name, of in _UNPACKS.items()}
+_MEANT: Any = bindparam("run_ids", expanding=True)
+_INSERT_ALL = {name: _insert(INSERT[name], of, _MEANT) for name, of in _UNPACKS.items()}
 _INSERT_MISSING = {name: all_.on_conflict_do_nothing() for name, all_ in _INSERT_ALL.items()}
+_NEXT = select(UNLABELLED.c.run_id).order_by(UNLABELLED.c.run_id).limit(SETTLED_TOGETHER)
+_INSERT_NEXT = _insert(INSERT["sqlite"], func.json_each, _NEXT).on_conflict_do_nothing()
+_DELETE_NEXT = delete(UNLABELLED).where(UNLABELLED.c.run_id.in_(_NEXT))
+_HELD = (
+    select(RUNS.c.run_id).where(RUNS.c.run_id.in_(_MEANT)).order_by(RUNS.c.run_id).with_for_update()
+)
+_STOP_WAITING = (
+    delete(UNLABELLED).where(UNLABELLED.c.run_id.in_(_MEANT)).returning(UNLABELLED.c.run_id)
+)
 _WAITING = {name: _waiting(of) for name, of in _UNPACKS.items()}
 
 
