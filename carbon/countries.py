@@ -1,6 +1,9 @@
 """Country codes and names, ISO 3166-1 alpha-3, from the `pycountry` database."""
 
+from functools import cache
 
+
+@cache
 def is_country(code: str) -> bool:
     """Tell whether `code` is an assigned ISO 3166-1 alpha-3 code."""
     return country_name(code) is not None

@@ -1,6 +1,7 @@
 """The kinds of values that a field can hold, and the base of every wire model."""
 
 import math
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -66,7 +67,7 @@ def _finite_or_none(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _without_nul(value: str) -> str:
+def without_nul(value: str) -> str:
     if "\x00" in value:
         raise ValueError("must not contain the NUL character, which PostgreSQL cannot store")
     return value
@@ -78,22 +79,23 @@ def _country_exists(code: str) -> str:
     return code
 
 
-def _fits_a_key(most_bytes: int) -> AfterValidator:
+@dataclass(frozen=True)
+class FitsAKey:
     """Refuse what PostgreSQL cannot hold in an index; several of these are one key of a sum there.
 
     An entry has at most 2,704 bytes (https://www.postgresql.org/docs/current/btree.html).
     """
 
-    def check(value: str) -> str:
-        _without_nul(value)  # Here, for pydantic to call one function for each name and not two.
-        if len(value) * 4 > most_bytes and len(value.encode()) > most_bytes:
+    most_bytes: int
+
+    def __call__(self, value: str) -> str:
+        without_nul(value)  # Here, for pydantic to call one function for each name and not two.
+        if len(value) * 4 > self.most_bytes and len(value.encode()) > self.most_bytes:
             raise ValueError(
-                f"has {len(value.encode())} bytes in UTF-8, more than the {most_bytes} that can be "
-                "stored; shorten it"
+                f"has {len(value.encode())} bytes in UTF-8, more than the {self.most_bytes} that "
+                "can be stored; shorten it"
             )
         return value
-
-    return AfterValidator(check)
 
 
 def _is_uuid7(value: UUID) -> UUID:
@@ -114,21 +116,19 @@ _UUID7 = Field(
 
 Utc = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 RunId = Annotated[UUID, AfterValidator(_is_uuid7), _UUID7]
-Text = Annotated[
-    str, StringConstraints(max_length=1000), AfterValidator(_without_nul), _WITHOUT_NUL
-]
+Text = Annotated[str, StringConstraints(max_length=1000), AfterValidator(without_nul), _WITHOUT_NUL]
 Name = Annotated[
     str,
     StringConstraints(min_length=1, max_length=200, strip_whitespace=True),
-    _fits_a_key(600),
+    AfterValidator(FitsAKey(600)),
     _NOT_BLANK,
 ]
 Reason = Annotated[
     str,
     StringConstraints(min_length=1, max_length=1000, strip_whitespace=True),
-    AfterValidator(_without_nul),
+    AfterValidator(without_nul),
 ]
-Source = Annotated[Text, _fits_a_key(1000)]
+Source = Annotated[Text, AfterValidator(FitsAKey(1000))]
 # A run of 9 GWh is the largest that a 64-bit count of 1e-12 kWh holds.
 UnroundedKwh = Annotated[float, Field(ge=0, le=9e6, allow_inf_nan=False)]
 """Of a part of a run, as it was sent: only what runs add up to is kept in fixed decimals."""
