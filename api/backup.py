@@ -22,10 +22,10 @@ from uuid import UUID
 
 from pydantic_core import from_json, to_json
 from sqlalchemy import Connection, Engine, Table, func, insert, select
-from sqlalchemy.types import TypeDecorator, TypeEngine
 from sqlmodel import SQLModel
 
 from api import migrate
+from api.columns import undecorated
 from api.database_urls import shown
 from api.db import writing
 from api.derived import DERIVED
@@ -136,7 +136,9 @@ def _copy_in(connection: Connection, path: Path, lines: Iterator[_Line]) -> dict
             _count_on(connection)
             return rows
         table = tables[name]
-        read = {column.name: _READ.get(_plain(column.type).python_type) for column in table.columns}
+        read = {
+            column.name: _READ.get(undecorated(column.type).python_type) for column in table.columns
+        }
         while part := list(islice(own, _TOGETHER)):
             _insert(connection, table, [_values(row, read) for _, row in part])
             rows[name] += len(part)
@@ -152,10 +154,6 @@ def _count_on(connection: Connection) -> None:
         if column is not None:
             sequence = func.pg_get_serial_sequence(table.name, column.name)
             connection.execute(select(func.setval(sequence, func.max(column))))
-
-
-def _plain(kind: TypeEngine[Any]) -> TypeEngine[Any]:
-    return kind.impl_instance if isinstance(kind, TypeDecorator) else kind
 
 
 def _values(row: dict[str, Any], read: Mapping[str, Callable[[Any], Any] | None]) -> dict[str, Any]:

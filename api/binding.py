@@ -5,9 +5,13 @@ That binds them one by one at each call, which takes longer than the database ne
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Column, Dialect
+from sqlalchemy import JSON, Column, DateTime, Dialect
+
+from api.columns import FixedPoint, count_from, undecorated
+from api.quick_reading import json_of
 
 Makers = Sequence[tuple[int, Callable[[Any], Any]]]
 """The places in a row of what the driver takes differently, each with what makes it that."""
@@ -23,21 +27,26 @@ def makers_of(dialect: Dialect, columns: Iterable[Column[Any]]) -> Makers:
 
 
 def _maker(dialect: Dialect, column: Column[Any]) -> Callable[[Any], Any] | None:
-    if dialect.name == "sqlite" and column.type.python_type is datetime:
+    kind = column.type
+    plain = undecorated(kind)
+    # SQLAlchemy would come to the same, by several calls for each value.
+    if isinstance(kind, FixedPoint):
+        return partial(count_from, decimals=kind.decimals)
+    if isinstance(plain, JSON):
+        return json_of
+    if isinstance(plain, DateTime) and dialect.name == "sqlite":
         return _moment_text
-    return column.type.dialect_impl(dialect).bind_processor(dialect)
+    return kind.dialect_impl(dialect).bind_processor(dialect)
 
 
-def _moment_text(moment: datetime | None) -> str | None:
-    """Return a moment as SQLAlchemy writes it for SQLite, in UTC, in a fraction of its time."""
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+def _moment_text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(" ", "microseconds").removesuffix("+00:00")
 
 
 def bound(row: Iterable[Any], makers: Makers) -> tuple[Any, ...]:
-    """Return a row's values as the driver takes them."""
+    """Return a row's values as the driver takes them; what is None stays so, as JSON too."""
     values = list(row)
     for place, make in makers:
-        values[place] = make(values[place])
+        if (value := values[place]) is not None:
+            values[place] = make(value)
     return tuple(values)

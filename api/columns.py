@@ -1,9 +1,10 @@
-"""A column type that keeps a decimal exactly."""
+"""A column type that keeps a decimal exactly, and what types are made of."""
 
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import BigInteger, Dialect
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 # The float and the product are each off by at most half a unit of their last bit, together by less
 # than half a count below this many. Ten times as quick as the way over text.
@@ -31,6 +32,11 @@ class FixedPoint(TypeDecorator[float]):
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> float | None:
         return None if value is None else float_of(value, self.decimals)
+
+
+def undecorated(kind: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Return the type of the database's own that a column's type is made of."""
+    return kind.impl_instance if isinstance(kind, TypeDecorator) else kind
 
 
 def count_from(value: float, decimals: int) -> int:

@@ -5,13 +5,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 
 from api.database_urls import shown, shown_text
 from api.problems import ProblemError
+from api.quick_reading import json_of
 from carbon.errors import SettingsError
 
 WAY_OUT = "name another with --database or CARBON_DATABASE_URL"
@@ -125,7 +126,7 @@ def _sqlite(url: URL) -> Engine:
         url,
         connect_args={} if "timeout" in url.query else {"timeout": _BUSY_TIMEOUT_S},
         pool_size=_SQLITE_CONNECTIONS,
-        json_serializer=_json_text,
+        json_serializer=json_of,
         json_deserializer=from_json,
     )
     event.listen(engine, "connect", _configure_sqlite)
@@ -145,7 +146,7 @@ def _postgres(url: URL) -> Engine:
             pool_pre_ping=True,
             pool_size=_POSTGRES_KEPT,
             max_overflow=_POSTGRES_MORE,
-            json_serializer=_json_text,
+            json_serializer=json_of,
             json_deserializer=from_json,
         )
     except ModuleNotFoundError as error:
@@ -155,10 +156,6 @@ def _postgres(url: URL) -> Engine:
         ) from error
     event.listen(engine, "connect", _configure_postgres)
     return engine
-
-
-def _json_text(value: Any) -> str:
-    return to_json(value).decode()
 
 
 def _configure_sqlite(connection: DBAPIConnection, _record: object) -> None:

@@ -6,11 +6,9 @@ from itertools import chain
 from typing import Any
 from uuid import UUID
 
-from pydantic_core import to_json
 from sqlalchemy import Connection, Dialect
 
 from api.binding import Makers, bound, makers_of
-from api.columns import FixedPoint, count_from
 from api.tables import RUNS
 
 Row = Mapping[str, Any]
@@ -29,24 +27,23 @@ def insert_new(connection: Connection, rows: Sequence[Row]) -> set[UUID]:
         rows: all with the same columns, in the order of their ids.
     """
     names = tuple(rows[0])
+    makers = _makers(connection.dialect, names)
+    values = [bound(row.values(), makers) for row in rows]
     if connection.dialect.name == "sqlite":
-        makers = _sqlite_makers(connection.dialect, names)
-        values = [bound(row.values(), makers) for row in rows]
         for begin in range(0, len(values), _ROWS_OF_A_STATEMENT):
             together = values[begin : begin + _ROWS_OF_A_STATEMENT]
             statement = _for_sqlite(connection.dialect, names, len(together))
             connection.exec_driver_sql(statement, tuple(chain.from_iterable(together)))
         return {row["run_id"] for row in rows}
-    # One value for all rows: PostgreSQL takes them apart in a tenth of the time that it takes to
-    # send it their columns one by one.
-    text = to_json([_counted(row) for row in rows]).decode()
+    # An array for each column, in binary form: PostgreSQL takes them apart in a fraction of the
+    # time that it takes for rows one by one, and in less than for all of them as JSON.
+    arrays = tuple(map(list, zip(*values, strict=True)))
     statement = _for_postgres(connection.dialect, names)
-    return set(connection.exec_driver_sql(statement, (text,)).scalars())
+    return set(connection.exec_driver_sql(statement, arrays).scalars())
 
 
 @cache
-def _sqlite_makers(dialect: Dialect, names: Sequence[str]) -> Makers:
-    """Return what makes a row's values what SQLite's driver takes."""
+def _makers(dialect: Dialect, names: Sequence[str]) -> Makers:
     return makers_of(dialect, (RUNS.c[name] for name in names))
 
 
@@ -60,29 +57,14 @@ def _for_sqlite(dialect: Dialect, names: Sequence[str], rows: int) -> str:
 @cache
 def _for_postgres(dialect: Dialect, names: Sequence[str]) -> str:
     columns = _columns(dialect, names)
+    types = [RUNS.c[name].type.compile(dialect=dialect) for name in names]
+    arrays = ", ".join(f"%b::{type_}[]" for type_ in types)
     return (
         f"INSERT INTO {RUNS.name} ({columns}) "
-        f"SELECT {columns} FROM json_populate_recordset(NULL::{RUNS.name}, %s::json) "
+        f"SELECT {columns} FROM unnest({arrays}) AS given ({columns}) "
         "ON CONFLICT (run_id) DO NOTHING RETURNING run_id"
     )
 
 
 def _columns(dialect: Dialect, names: Sequence[str]) -> str:
     return ", ".join(map(dialect.identifier_preparer.quote, names))
-
-
-_DECIMALS = {
-    column.name: column.type.decimals
-    for column in RUNS.columns
-    if isinstance(column.type, FixedPoint)
-}
-
-
-def _counted(row: Row) -> dict[str, Any]:
-    """Return a row with its exact quantities as the counts that are stored."""
-    counts = {
-        name: count_from(row[name], decimals)
-        for name, decimals in _DECIMALS.items()
-        if row.get(name) is not None
-    }
-    return {**row, **counts}
