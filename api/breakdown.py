@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
+from api.quick_reading import fields_of
 from api.sums import Drawn
 from api.tables import GPU_DAYS, NODE_DAYS
 from carbon import units
@@ -33,12 +34,14 @@ _components_of = itemgetter(*_COMPONENTS)
 
 def by_node(run: Fields) -> dict[str, Drawn]:
     """Return what each host drew, by its name; all of a run that names none, under no name."""
-    by_name: dict[str, list[Fields]] = {}
-    for node in map(_fields, run["nodes"]):
-        by_name.setdefault(node["hostname"], []).append(node)
+    by_name: dict[str, list[Any]] = {}
+    for node in run["nodes"]:
+        by_name.setdefault(_part_of(node, "hostname"), []).append(node)
     if len(by_name) < 2:
         return {next(iter(by_name), ""): Drawn.by(run)}
-    return {name: _of_host(run, attempts) for name, attempts in by_name.items()}
+    return {
+        name: _of_host(run, [*map(_as_mapping, attempts)]) for name, attempts in by_name.items()
+    }
 
 
 def by_gpu_model(run: Fields) -> dict[str, Drawn]:
@@ -46,9 +49,9 @@ def by_gpu_model(run: Fields) -> dict[str, Drawn]:
 
     The energy of accelerators of which nothing else is told is under no name too.
     """
-    nodes = map(_fields, run["nodes"])
-    devices = [device for node in nodes for device in map(_fields, node["devices"])]
-    models = {name: _model(name) for name in {device["name"] for device in devices}}
+    devices = [device for node in run["nodes"] for device in _part_of(node, "devices")]
+    named = [_part_of(device, "name") for device in devices]
+    models = {name: _model(name) for name in set(named)}
     names = set(models.values())
     if not names and run["gpu_energy_kwh"] is None:
         return {}
@@ -56,8 +59,8 @@ def by_gpu_model(run: Fields) -> dict[str, Drawn]:
         drawn = _of_accelerators(run, run["gpu_energy_kwh"], run["gpu_energy_uncertainty"])
         return {next(iter(names), ""): drawn}
     by_name: dict[str, list[Fields]] = {name: [] for name in names}
-    for device in devices:
-        by_name[models[device["name"]]].append(device)
+    for device, name in zip(devices, named, strict=True):
+        by_name[models[name]].append(_as_mapping(device))
     return {name: _of_accelerators(run, *_energy(parts)) for name, parts in by_name.items()}
 
 
@@ -68,9 +71,13 @@ PARTS: dict[str, Callable[[Fields], dict[str, Drawn]]] = {
 """The tables in which a run counts by its parts, each with what takes it apart."""
 
 
-def _fields(part: Any) -> Fields:
-    """Return the fields of a node or a device, which is a model in a report and not in a row."""
-    return part if isinstance(part, dict) else vars(part)
+def _as_mapping(part: Any) -> Fields:
+    """Return the fields of a node or a device, which are a mapping in a row and not in a report."""
+    return part if isinstance(part, dict) else fields_of(part)
+
+
+def _part_of(whole: Any, name: str) -> Any:
+    return whole[name] if isinstance(whole, dict) else getattr(whole, name)
 
 
 def _model(name: str | None) -> str:

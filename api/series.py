@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 from sqlalchemy import Connection, delete, insert, select
 
+from api.quick_reading import fields_of, json_of
 from api.tables import SERIES
 from carbon.schema import NodeReport, RunReport, SeriesReport
 
@@ -20,7 +21,8 @@ _PACKED = TypeAdapter(list[SeriesReport])
 def without_series(report: RunReport) -> list[NodeReport]:
     """Return the report's nodes as the run's row holds them."""
     return [
-        node.model_copy(update={"series": []}) if node.series else node for node in report.nodes
+        NodeReport.model_construct(**{**fields_of(node), "series": []}) if node.series else node
+        for node in report.nodes
     ]
 
 
@@ -52,4 +54,4 @@ def _packed(node: NodeReport) -> dict[str, bytes]:
     by_device: dict[str, list[SeriesReport]] = {}
     for series in node.series:
         by_device.setdefault(series.device_uuid or "", []).append(series)
-    return {uuid: zlib.compress(_PACKED.dump_json(own)) for uuid, own in by_device.items()}
+    return {uuid: zlib.compress(json_of(own).encode()) for uuid, own in by_device.items()}

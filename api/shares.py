@@ -12,6 +12,7 @@ from sqlalchemy import Connection, insert, select, update
 from api import series
 from api.overlay import as_delivered
 from api.problems import ProblemError
+from api.quick_reading import model_of
 from api.tables import RUNS, SHARES
 from api.writing import REPORT_COLUMNS, Writing
 from carbon.schema import RunReport
@@ -90,7 +91,7 @@ def _keep(connection: Connection, report: RunReport, reporter: str, heard_at: da
         "heard_at": heard_at,
         "live_interval_s": report.live_interval_s if report.status == "running" else None,
         "is_lost": False,
-        "report": report.model_dump(mode="json"),
+        "report": model_of(RunReport, report).model_dump(mode="json"),
     }
     held = connection.execute(select(SHARES.c.seq).where(*this)).scalar_one_or_none()
     if held is None:

@@ -14,6 +14,7 @@ from api import factors, labels, rollups, series
 from api.inserting import insert_new
 from api.overlay import BASES, PLACE, FactorOf, laid_over
 from api.problems import ProblemError
+from api.quick_reading import fields_of
 from api.tables import COSTINGS, RUNS, SERIES, SHARES, UNLABELLED
 from carbon.schema import RunFields, RunReport
 
@@ -101,7 +102,8 @@ class Writing:
         corrections = {**self._market_of(said), **corrections}
         laid = laid_over(said, corrections, self._factor_of)
         try:
-            corrected = RunReport.model_validate({**dict(report), **laid})
+            values = {**fields_of(report), **laid}
+            corrected = RunReport.model_validate(values, from_attributes=True)
         except ValidationError as error:
             reason = str(error.errors()[0]["msg"])
             raise ProblemError(

@@ -50,7 +50,7 @@ async def post_batch(
     refused does not keep the others out.
     """
     found = [_admitted(report, access) for report in reports_in(body)]
-    reports = [report for report in found if isinstance(report, RunReport)]
+    reports = [report for report in found if not isinstance(report, ProblemError)]
     outcomes = iter(await ingest.store(reports, access) if reports else [])
     results = []
     for report in found:
@@ -68,11 +68,12 @@ async def post_batch(
 
 
 def _admitted(report: RunReport | ProblemError, access: Access) -> RunReport | ProblemError:
-    if isinstance(report, RunReport):
-        try:
-            access.require_project(report.project)
-        except ProblemError as problem:
-            return problem
+    if isinstance(report, ProblemError):
+        return report
+    try:
+        access.require_project(report.project)
+    except ProblemError as problem:
+        return problem
     return report
 
 
