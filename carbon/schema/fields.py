@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -35,16 +36,8 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError(f"{moment.isoformat()} is in UTC not within the years 1 to 9999") from None
 
 
-def _round_energy(value: float) -> float:
-    return round(value, units.ENERGY_DECIMALS)
-
-
-def _round_mass(value: float) -> float:
-    return round(value, units.MASS_DECIMALS)
-
-
-def _round_time(value: float) -> float:
-    return round(value, units.TIME_DECIMALS)
+def _rounded_to(decimals: int) -> AfterValidator:
+    return AfterValidator(partial(round, ndigits=decimals))
 
 
 def finite_by_name(values: dict[str, Any]) -> dict[str, Any]:
@@ -132,11 +125,13 @@ Source = Annotated[Text, AfterValidator(FitsAKey(1000))]
 # A run of 9 GWh is the largest that a 64-bit count of 1e-12 kWh holds.
 UnroundedKwh = Annotated[float, Field(ge=0, le=9e6, allow_inf_nan=False)]
 """Of a part of a run, as it was sent: only what runs add up to is kept in fixed decimals."""
-EnergyKwh = Annotated[UnroundedKwh, AfterValidator(_round_energy)]
-MassKg = Annotated[float, Field(ge=0, le=9e6, allow_inf_nan=False), AfterValidator(_round_mass)]
+EnergyKwh = Annotated[UnroundedKwh, _rounded_to(units.ENERGY_DECIMALS)]
+MassKg = Annotated[
+    float, Field(ge=0, le=9e6, allow_inf_nan=False), _rounded_to(units.MASS_DECIMALS)
+]
 # 285 years, for the same reason: a 64-bit count of nanoseconds.
 UnroundedSeconds = Annotated[float, Field(ge=0, le=9e9, allow_inf_nan=False)]
-Seconds = Annotated[UnroundedSeconds, AfterValidator(_round_time)]
+Seconds = Annotated[UnroundedSeconds, _rounded_to(units.TIME_DECIMALS)]
 Fraction = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Intensity = Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)]
 Year = Annotated[int, Field(ge=1990, le=2200)]
