@@ -23,7 +23,7 @@ from api.access import Access
 from api.db import writing
 from api.problems import ProblemError
 from api.reports import Stored
-from api.settling import settle
+from api.settling import Settler
 from carbon.schema import RunReport
 
 logger = logging.getLogger("api")
@@ -98,6 +98,7 @@ class Ingest:
 
     def _run(self) -> None:
         is_last = False
+        settler = Settler(self._engine)
         unsettled, settled_s = 1, time.monotonic()  # A server before may have left something.
         while not is_last:
             try:
@@ -113,8 +114,9 @@ class Ingest:
                     unsettled += sum(len(delivery.reports) for delivery in together)
             now_s = time.monotonic()
             if unsettled >= SETTLE_AT or now_s - settled_s >= LATEST_S or is_last:
-                settle(self._engine)
+                settler.settle()
                 unsettled, settled_s = 0, now_s
+        settler.wait()
 
     def _waiting(self, first: _Delivery) -> tuple[list[_Delivery], bool]:
         """Take what else is waiting, or comes at once; also return whether that was the end."""

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Lock
 
@@ -32,6 +33,32 @@ def settle(engine: Engine) -> None:
             with writing(engine) as connection:
                 if labels.settle(connection) < labels.SETTLED_TOGETHER:
                     return
+
+
+class Settler:
+    """Has labels follow what is written, beside what is written next and at most one step behind.
+
+    In SQLite one writes at a time: there they follow before anything else does.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._is_beside = engine.dialect.name != "sqlite"
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="settling")
+        self._last: Future[None] | None = None
+
+    def settle(self) -> None:
+        """Begin to write what labels there are to write now, once the last step is done."""
+        self.wait()
+        if self._is_beside:
+            self._last = self._thread.submit(settle, self._engine)
+        else:
+            settle(self._engine)
+
+    def wait(self) -> None:
+        """Wait for what was begun."""
+        if self._last is not None:
+            self._last.result()
 
 
 def settle_months(engine: Engine, kind: str) -> int:
