@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from benchmarks.ledger import load, reports
+from benchmarks.ledger.empty import PLAIN_FIELDS
 from benchmarks.ledger.load import Load
 from benchmarks.ledger.servers import Running
 from benchmarks.summary import percentile, spread
@@ -23,6 +24,7 @@ WORKERS, BATCHING = 2, 4
 # More than a client can send in the time.
 _AT_MOST_A_SECOND = 1500
 _BATCHES_A_SECOND = 6
+_PLAIN_A_SECOND = 2000
 
 
 def measure(
@@ -45,7 +47,10 @@ def measure(
     batch: dict[str, list[float]] = {name: [] for name in of_workers}
     parallel: dict[str, list[float]] = {name: [] for name in of_workers}
     latency_ms: dict[str, list[float]] = {name: [] for name in servers}
+    scale: list[float] = []
     for number in range(rounds):
+        make_plain = partial(load.plain, int(_PLAIN_A_SECOND * duration_s))
+        scale.append(_rate(load.press(servers[EMPTY].port, CLIENTS, make_plain, duration_s)))
         for name, server in servers.items():
             make = partial(load.single, templates, int(_AT_MOST_A_SECOND * duration_s))
             loads = load.press(server.port, CLIENTS, make, duration_s)
@@ -60,7 +65,7 @@ def measure(
             parallel[name].append(_rate(loads) * BATCH)
         print(
             f"round {number + 1}: {_said(single)} reports a second one by one, {_said(batch)} in "
-            f"batches, {_said(parallel)} to {WORKERS} workers",
+            f"batches, {_said(parallel)} to {WORKERS} workers; {scale[-1]:,.0f} plain bodies",
             file=sys.stderr,
             flush=True,
         )
@@ -69,6 +74,10 @@ def measure(
         for name, rates in single.items()
         if name != EMPTY
     }
+    over_plain = {
+        name: [ours / plain for ours, plain in zip(rates, scale, strict=True)]
+        for name, rates in batch.items()
+    }
     what = f"reports of {kib:.1f} KiB"
     return [
         _row(f"single {what}, {CLIENTS} clients", "1/s", single, 0),
@@ -76,6 +85,8 @@ def measure(
         _row("95th percentile of the time to the answer", "ms", latency_ms, 1),
         _row(f"the same reports in batches of {BATCH:,}, one client", "1/s", batch, 0),
         _row(f"the same, {BATCHING} clients, {WORKERS} workers", "1/s", parallel, 0),
+        _row(f"bodies of {PLAIN_FIELDS} plain fields, {CLIENTS} clients", "1/s", {EMPTY: scale}, 0),
+        _row("reports in batches, one client, over that rate", "", over_plain, 2),
     ]
 
 

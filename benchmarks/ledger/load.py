@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import Connection
 
+from benchmarks.ledger import empty
 from benchmarks.ledger.reports import with_new_ids
 
 _TIMEOUT_S = 60.0
@@ -86,6 +87,11 @@ def single(templates: list[bytes], count: int) -> list[bytes]:
     """Return requests that deliver one report each."""
     made = islice(with_new_ids(templates), count)
     return [request("PUT", f"/v1/runs/{run_id}", body) for run_id, body in made]
+
+
+def plain(count: int) -> list[bytes]:
+    """Return requests to the route that machines are compared by."""
+    return [request("POST", empty.PLAIN_PATH, empty.PLAIN_BODY)] * count
 
 
 def batched(templates: list[bytes], count: int, size: int) -> list[bytes]:
