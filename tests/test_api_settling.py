@@ -1,5 +1,6 @@
 """Labels follow the runs a little later; nobody who looks for them can tell."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
-from api import derived, ingest, reports
+from api import derived, ingest, reports, settling
 from api.app import create_app
 from api.db import open_database, writing
 from api.settling import settle
@@ -138,3 +139,37 @@ def test_a_ledger_that_cannot_be_written_now_can_be_read(
         monkeypatch.undo()
         assert len(client.get("/v1/runs?q=digits").json()["items"]) == 2
         assert waiting(app.state.engine) == 0
+
+
+def test_labels_follow_at_most_one_step_behind(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Engine] = []
+    may_end = threading.Event()
+
+    def slow(of: Engine) -> None:
+        begun.append(of)
+        may_end.wait(30)
+
+    def step(settler: settling.Settler) -> threading.Thread:
+        thread = threading.Thread(target=settler.settle)
+        thread.start()
+        thread.join(0.2)
+        return thread
+
+    monkeypatch.setattr(settling, "settle", slow)
+    settler = settling.Settler(engine)
+    first = step(settler)
+    if engine.dialect.name == "sqlite":
+        assert first.is_alive()  # Nobody else could write meanwhile.
+    else:
+        assert not first.is_alive()
+        second = step(settler)
+        assert second.is_alive()
+        assert begun == [engine]
+        may_end.set()
+        second.join(30)
+    may_end.set()
+    first.join(30)
+    settler.wait()
+    assert begun == [engine] * (1 if engine.dialect.name == "sqlite" else 2)
