@@ -1,4 +1,4 @@
-"""Reading JSON as a wire model says, several times as quickly as pydantic, where all is well.
+"""Reading JSON as a wire model says in about half of pydantic's time, where all is well.
 
 Of the model a decoder is made (by msgspec) that knows the same rules. It refuses nothing: what it
 does not vouch for is read by pydantic, which decides and says what is wrong.
