@@ -21,7 +21,7 @@ from carbon.schema.fields import FitsAKey, finite_by_name, finite_in_order, with
 _Make = Callable[[Any], Any]
 
 # More digits of a second than six are dropped by one reader and rounded by another.
-_MOMENT = r"(?a)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)\Z"
+_MOMENT = r"(?a)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:[0-5]\d)\Z"
 
 _MOST_BYTES_OF_A_CHARACTER = 4  # in UTF-8
 
