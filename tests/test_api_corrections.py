@@ -4,16 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
-from api import derived
 from api.app import create_app
 from carbon.attribution.run_id import new_run_id
 from carbon.schema import NodeReport, RunReport
 from tests.factories import make_report
 from tests.fixtures.ledgers import Ledgers
 from tests.keys import bearing, make_key
+from tests.sums import sums_are_right
 
 Answer = Mapping[str, Any]
 
@@ -35,12 +34,6 @@ def correct(client: TestClient, path: str, **fields: Any) -> dict[str, Any]:
 def log(client: TestClient, path: str) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = client.get(f"{path}/audit").json()["items"]
     return items
-
-
-def sums_are_right(client: TestClient) -> bool:
-    engine: Engine = client.app.state.engine  # type: ignore[attr-defined]
-    with engine.begin() as connection:
-        return derived.differences(connection) == []
 
 
 def test_a_correction_is_found_counted_and_logged(api_client: TestClient) -> None:
@@ -192,6 +185,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"reason": "r", "seq": 3}, "seq"),
     ({"reason": "r", "duration_s": 3}, "duration_s"),
     ({"reason": "r", "pue": 0.5}, "pue"),
+    ({"reason": "r", "pue": None}, "pue"),
     ({"reason": "r", "energy_kwh": -1}, "energy_kwh"),
     ({"reason": "r", "energy_kwh": 1, "gpu_energy_kwh": 3}, "run"),
     ({"reason": "r", "energy_kwh": 9e6, "pue": 10}, "emissions_kg"),

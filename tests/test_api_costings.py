@@ -4,16 +4,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
-from api import costings, derived
+from api import costings
 from api.app import create_app
-from api.engine import snapshots_of
 from carbon import grid
 from carbon.schema import RunReport
 from tests.factories import make_report
 from tests.fixtures.ledgers import Ledgers
+from tests.sums import sums_are_right
 
 TABLE: dict[str, Any] = {
     "version": "owid-2025",
@@ -43,12 +42,6 @@ def recost(client: TestClient, **order: Any) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
-
-
-def sums_are_right(client: TestClient) -> bool:
-    engine: Engine = client.app.state.engine  # type: ignore[attr-defined]
-    with snapshots_of(engine).begin() as connection:  # Labels still follow meanwhile.
-        return derived.differences(connection) == []
 
 
 @pytest.fixture

@@ -4,14 +4,12 @@ import json
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
 from starlette.testclient import TestClient
 
-from api import derived
-from api.engine import snapshots_of
 from carbon.attribution.run_id import new_run_id
 from carbon.schema import MAX_BATCH, RunReport
 from tests.factories import make_report
+from tests.sums import sums_are_right
 
 
 def batch(client: TestClient, *items: Any) -> list[dict[str, Any]]:
@@ -20,12 +18,6 @@ def batch(client: TestClient, *items: Any) -> list[dict[str, Any]]:
     assert answer.status_code == 200, answer.text
     listed: list[dict[str, Any]] = answer.json()["items"]
     return listed
-
-
-def sums_are_right(client: TestClient) -> bool:
-    engine: Engine = client.app.state.engine  # type: ignore[attr-defined]
-    with snapshots_of(engine).begin() as connection:  # Labels still follow meanwhile.
-        return derived.differences(connection) == []
 
 
 def test_each_report_of_a_batch_has_its_result_in_order(api_client: TestClient) -> None:
