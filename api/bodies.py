@@ -166,12 +166,10 @@ def _check_clock(report: RunReport) -> None:
 def _problem_of(error: ValidationError, whole: str) -> ProblemError:
     errors = error.errors(include_url=False, include_context=False)
     if errors[0]["type"] == "json_invalid":
-        return ProblemError(400, f"the body is not JSON: {_reason(errors[0]['msg'])}")
+        reason = errors[0]["msg"].removeprefix("Invalid JSON: ")
+        what = "nested too deeply" if reason.startswith("recursion limit") else "not JSON"
+        return ProblemError(400, f"the body is {what}: {reason}")
     return refused(errors, whole=whole)
-
-
-def _reason(message: str) -> str:
-    return message.removeprefix("Invalid JSON: ")
 
 
 def _refused(field: str, message: str) -> ProblemError:

@@ -165,7 +165,6 @@ MALFORMED: list[tuple[bytes, str]] = [
     (b'{"project": "\\ud800\\ud800"}', "lone leading surrogate"),
     (REPORT.model_dump_json().encode("utf-16"), "expected value at line 1 column 1"),
     ('{"project": "ärger"}'.encode("latin-1"), "invalid unicode code point"),
-    (b"[" * 100_000, "recursion limit exceeded"),
     (b"\x1f\x8b\x08\x00", "expected value"),
 ]
 
@@ -175,6 +174,16 @@ def test_what_is_not_json_is_told_where(empty: TestClient, body: bytes, reason: 
     problem = refusal(empty, body, 400)
     assert problem.detail.startswith("the body is not JSON: ")
     assert reason in problem.detail
+
+
+def test_what_is_nested_too_deeply_is_told_so(empty: TestClient) -> None:
+    nested = b'{"project":' + b"[" * 100_000
+    for body in (b"[" * 100_000, nested, nested + b"]" * 100_000 + b"}"):
+        problem = refusal(empty, body, 400)
+        assert problem.detail.startswith("the body is nested too deeply: recursion limit exceeded")
+    answer = empty.post("/v1/runs/batch", content=b'{"items":[' + nested + b"]" * 100_000 + b"}]}")
+    assert answer.status_code == 400
+    assert "nested too deeply" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("body", [b"[]", b'"run"', b"5", b"null", b"true"])
