@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Connection, Engine, and_, insert, or_, select, true
 
 from api import cursors, request_id
@@ -74,6 +76,32 @@ def add(
     )
 
 
+def add_terms(
+    connection: Connection,
+    actor: str,
+    what: str,
+    shape: type[BaseModel],
+    before: Values | None,
+    after: Values | None,
+    project: str | None = None,
+) -> None:
+    """Log that terms of a budget, a price or the like were set or removed, if that is news.
+
+    Args:
+        connection: of the transaction that does it.
+        actor: who does.
+        what: by which name the terms are asked for, `prices/2026-01-01`.
+        shape: the model of such terms.
+        before: the row that held them, None if there was none.
+        after: the row that holds them, None if there is none any more.
+        project: whose they are; None if they are of all.
+    """
+    was, now = (None if row is None else _terms(shape, row) for row in (before, after))
+    if was != now:
+        deed = Deed(actor, "remove" if after is None else "set")
+        add(connection, deed, {what: was}, {what: now}, project=project, runs=0)
+
+
 def page(
     connection: Connection, access: Access, asked: Asked, limit: int, cursor: str | None
 ) -> AuditPage:
@@ -121,6 +149,15 @@ def _covered_by(access: Access) -> ColumnElement[bool]:
         return true()
     moved_to = AUDIT.c.changes["project", "after"].as_string()
     return and_(access.covers(AUDIT.c.project), or_(moved_to.is_(None), access.covers(moved_to)))
+
+
+def _terms(shape: type[BaseModel], row: Values) -> dict[str, Any]:
+    terms = shape.model_validate({name: row[name] for name in shape.model_fields})
+    shown = terms.model_dump(mode="json")
+    if url := shown.pop("webhook_url", None):
+        # It often holds a secret; that it became another one is to be seen.
+        shown["webhook_sha256"] = sha256(url.encode()).hexdigest()[:8]
+    return shown
 
 
 def _differs(change: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import Connection, delete, select, update
 
-from api import upserts
+from api import audit, upserts
 from api.columns import float_of
 from api.days import DaySum, by_day, first_day
 from api.periods import Days, around
@@ -59,7 +59,9 @@ class Spent:
         return float_of(summed.count, self.decimals)
 
 
-def put(connection: Connection, project: str, name: str, terms: BudgetTerms, now: datetime) -> bool:
+def put(
+    connection: Connection, project: str, name: str, terms: BudgetTerms, now: datetime, actor: str
+) -> bool:
     """Keep a budget; return whether there was none of this name.
 
     With other terms it is another budget, which can be crossed anew. Another webhook is told of a
@@ -67,6 +69,7 @@ def put(connection: Connection, project: str, name: str, terms: BudgetTerms, now
     """
     held = upserts.find(connection, BUDGETS, project=project, name=name)
     row = {"project": project, "name": name, **terms.model_dump()}
+    audit.add_terms(connection, actor, f"budgets/{name}", BudgetTerms, held, row, project)
     is_other = held is None or any(
         held[field] != value for field, value in row.items() if field != "webhook_url"
     )
@@ -84,8 +87,10 @@ def put(connection: Connection, project: str, name: str, terms: BudgetTerms, now
     return held is None
 
 
-def remove(connection: Connection, project: str, name: str) -> bool:
+def remove(connection: Connection, project: str, name: str, actor: str) -> bool:
     """Remove a budget; return whether there was one."""
+    held = find(connection, project, name)
+    audit.add_terms(connection, actor, f"budgets/{name}", BudgetTerms, held, None, project)
     _forget_crossings(connection, project, name)
     return upserts.remove(connection, BUDGETS, project=project, name=name)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, select
 
-from api import upserts
+from api import audit, upserts
 from api.access import UNLIMITED, Access
 from api.tables import GPU_DAYS, HARDWARE, NODE_DAYS
 from carbon import units
@@ -24,9 +24,12 @@ _USED: Mapping[HardwareKind, Column[Any]] = {
 """Where the names are of what a project's runs used."""
 
 
-def put(connection: Connection, kind: HardwareKind, name: str, terms: HardwareTerms) -> bool:
+def put(
+    connection: Connection, kind: HardwareKind, name: str, terms: HardwareTerms, actor: str
+) -> bool:
     """Keep what is known of a model or a host; return whether nothing was."""
     row = {"kind": kind, "folded": folded(name), "name": name, **terms.model_dump()}
+    _log(connection, actor, kind, name, row)
     return upserts.put(connection, HARDWARE, row)
 
 
@@ -38,9 +41,21 @@ def find(connection: Connection, access: Access, kind: HardwareKind, name: str) 
     return _hardware(row)
 
 
-def remove(connection: Connection, kind: HardwareKind, name: str) -> bool:
+def remove(connection: Connection, kind: HardwareKind, name: str, actor: str) -> bool:
     """Forget a model or a host; return whether it was known."""
+    _log(connection, actor, kind, name, None)
     return upserts.remove(connection, HARDWARE, kind=kind, folded=folded(name))
+
+
+def _log(
+    connection: Connection,
+    actor: str,
+    kind: HardwareKind,
+    name: str,
+    row: Mapping[str, Any] | None,
+) -> None:
+    held = upserts.find(connection, HARDWARE, kind=kind, folded=folded(name))
+    audit.add_terms(connection, actor, f"hardware/{kind}/{name}", HardwareTerms, held, row)
 
 
 def every(connection: Connection, access: Access) -> list[Hardware]:

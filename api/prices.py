@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from sqlalchemy import Connection, bindparam, select
 
-from api import upserts
+from api import audit, upserts
 from api.columns import count_from, float_of
 from api.days import DaySum, by_day
 from api.sums import Tally
@@ -107,9 +107,12 @@ def prices(connection: Connection, *projects: str) -> list[Price]:
     return [_price(row) for row in rows]
 
 
-def put_price(connection: Connection, project: str, valid_from: date, terms: PriceTerms) -> bool:
+def put_price(
+    connection: Connection, project: str, valid_from: date, terms: PriceTerms, actor: str
+) -> bool:
     """Keep a price; return whether there was none of the project and day."""
     row = {"project": project, "valid_from": valid_from, **terms.model_dump()}
+    _log(connection, actor, project, valid_from, row)
     return upserts.put(connection, PRICES, row)
 
 
@@ -119,9 +122,22 @@ def find_price(connection: Connection, project: str, valid_from: date) -> Price 
     return None if row is None else _price(row)
 
 
-def remove_price(connection: Connection, project: str, valid_from: date) -> bool:
+def remove_price(connection: Connection, project: str, valid_from: date, actor: str) -> bool:
     """Remove a price; return whether there was one."""
+    _log(connection, actor, project, valid_from, None)
     return upserts.remove(connection, PRICES, project=project, valid_from=valid_from)
+
+
+def _log(
+    connection: Connection,
+    actor: str,
+    project: str,
+    valid_from: date,
+    row: Mapping[str, Any] | None,
+) -> None:
+    held = upserts.find(connection, PRICES, project=project, valid_from=valid_from)
+    what = f"prices/{valid_from}"
+    audit.add_terms(connection, actor, what, PriceTerms, held, row, project or None)
 
 
 def costs_of_project(connection: Connection, tariff: Tariff, project: str) -> list[Cost]:

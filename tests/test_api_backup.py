@@ -76,16 +76,16 @@ def agree(engine: Engine) -> None:
     now = datetime(2026, 3, 1, 13, tzinfo=UTC)
     with writing(engine) as connection:
         price = PriceTerms(price_per_kwh=0.123456789, currency="EUR", source=ODD)
-        prices.put_price(connection, ODD, now.date(), price)
+        prices.put_price(connection, ODD, now.date(), price, "ann")
         made = HardwareTerms(embodied_kg=0.1 + 0.2, lifetime_h=4e4, source=ODD, year=2024)
-        hardware.put(connection, "gpu", f"Größer {ODD}", made)
+        hardware.put(connection, "gpu", f"Größer {ODD}", made, "ann")
         terms = BudgetTerms(
             quantity="energy_kwh",
             limit=1e-3,
             period="month",
             webhook_url="https://hooks.example/secret",
         )
-        budgets.put(connection, ODD, "b", terms, now)
+        budgets.put(connection, ODD, "b", terms, now, "ann")
     Watch(engine, None).look(now)
 
 

@@ -84,9 +84,9 @@ def test_spent_is_the_sum_over_the_runs_of_the_period(history: list[dict[str, An
     with engine.begin() as connection:
         for day, price, currency in ((1, 0.25, "EUR"), (12, 0.4, "EUR"), (20, 0.5, "USD")):
             sent = PriceTerms(price_per_kwh=price, currency=currency)
-            prices.put_price(connection, "digits", date(2026, 3, day), sent)
+            prices.put_price(connection, "digits", date(2026, 3, day), sent, "ann")
         for quantity in QUANTITIES:
-            budgets.put(connection, "digits", quantity, terms(quantity=quantity), NOON)
+            budgets.put(connection, "digits", quantity, terms(quantity=quantity), NOON, "ann")
     for step in history:
         run_id, is_removed = ids[step.pop("of")], step.pop("is_removed")
         with engine.begin() as connection:
@@ -156,7 +156,7 @@ def test_a_budget_is_forecast_from_the_days_before(shared_client: TestClient) ->
             ),
         )
     with writing(engine) as connection:
-        budgets.put(connection, "digits", "b", terms(limit=8.0), NOON)
+        budgets.put(connection, "digits", "b", terms(limit=8.0), NOON, "ann")
         found = standing(connection, "b")
         assert (found.runs, found.runs_unknown) == (14, 1)
         assert found.spent == 3.8  # Of 13 days, 6 with 0.4 and 7 with 0.2.
@@ -169,16 +169,16 @@ def test_a_budget_is_forecast_from_the_days_before(shared_client: TestClient) ->
         assert found.state == "forecast_to_be_crossed"
         assert found.share == pytest.approx(3.8 / 8)
         assert standing(connection, "b", around("month", date(2026, 2, 3))).forecast is None
-        budgets.put(connection, "digits", "b", terms(limit=9.0), NOON)
+        budgets.put(connection, "digits", "b", terms(limit=9.0), NOON, "ann")
         assert standing(connection, "b").state == "ok"
-        budgets.put(connection, "digits", "b", terms(limit=3.7), NOON)
+        budgets.put(connection, "digits", "b", terms(limit=3.7), NOON, "ann")
         assert standing(connection, "b").state == "crossed"
 
 
 def test_too_little_or_nothing_known_is_not_forecast(shared_client: TestClient) -> None:
     engine = shared_client.app.state.engine  # type: ignore[attr-defined]
     with writing(engine) as connection:
-        budgets.put(connection, "digits", "b", terms(), NOON)
+        budgets.put(connection, "digits", "b", terms(), NOON, "ann")
         empty = standing(connection, "b")
     assert (empty.spent, empty.forecast, empty.state) == (0.0, None, "ok")
     nothing: dict[str, Any] = dict.fromkeys(

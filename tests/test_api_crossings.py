@@ -67,7 +67,7 @@ def put(engine: Engine, now: datetime = NOW, **fields: Any) -> None:
     values = {"quantity": "energy_kwh", "limit": 1.0, "period": "month", "webhook_url": URL}
     with writing(engine) as connection:
         terms = BudgetTerms.model_validate(values | fields)
-        budgets.put(connection, "digits", "b", terms, now)
+        budgets.put(connection, "digits", "b", terms, now, "ann")
 
 
 def deliver(engine: Engine, gpu_energy_kwh: float, started_at: datetime = NOW) -> RunReport:
@@ -241,7 +241,7 @@ def test_what_the_totals_do_not_show_is_noticed_within_a_minute(engine: Engine) 
     with writing(engine) as connection:
         reports.store(connection, [moved])
         dear = {"price_per_kwh": 5.0, "currency": "EUR"}
-        prices.put_price(connection, "digits", NOW.date(), PriceTerms.model_validate(dear))
+        prices.put_price(connection, "digits", NOW.date(), PriceTerms.model_validate(dear), "ann")
     watch.look(NOW + timedelta(seconds=61))
     assert read(engine).crossed_at == NOW + timedelta(seconds=61)
 
@@ -264,7 +264,7 @@ def test_a_removed_budget_is_not_told_of(engine: Engine) -> None:
     deliver(engine, 2.0)
     Watch(engine, None).look(NOW)
     with writing(engine) as connection:
-        assert budgets.remove(connection, "digits", "b")
+        assert budgets.remove(connection, "digits", "b", "ann")
     receiver = Receiver()
     tell(engine, receiver)
     put(engine)

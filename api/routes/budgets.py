@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from sqlalchemy import Connection
 
 from api import budgets
+from api.auth import Actor
 from api.bodies import TermsBody, described, parsed
 from api.budgets import Row
 from api.db import Database, writing
@@ -78,6 +79,7 @@ def put_budget(
     body: TermsBody,
     database: Database,
     price: DefaultPrice,
+    actor: Actor,
 ) -> Budget:
     """Set a budget, whole; the project need not have runs yet.
 
@@ -99,7 +101,7 @@ def put_budget(
                 errors=[{"field": "webhook_url", "message": message}],
             ) from error
     with writing(database) as connection:
-        created = budgets.put(connection, project, name, terms, datetime.now(UTC))
+        created = budgets.put(connection, project, name, terms, datetime.now(UTC), actor)
         row = budgets.find(connection, project, name)
         assert row is not None
         found = _standing(connection, row, price, terms.from_day)
@@ -125,10 +127,12 @@ def get_budget(
 
 
 @router.delete("/{project:project}/budgets/{name}", status_code=204, dependencies=[NO_QUERY])
-def delete_budget(project: AdministeredProject, name: Name, database: Database) -> None:
+def delete_budget(
+    project: AdministeredProject, name: Name, database: Database, actor: Actor
+) -> None:
     """Remove a budget; a message that its webhook was not told yet is not sent any more."""
     with writing(database) as connection:
-        if not budgets.remove(connection, project, name):
+        if not budgets.remove(connection, project, name, actor):
             raise _unknown(project, name)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from api import hardware
-from api.auth import AdministeringAll, Reading
+from api.auth import Actor, AdministeringAll, Reading
 from api.bodies import TermsBody, described, parsed
 from api.db import Database, writing
 from api.etags import as_json
@@ -52,11 +52,12 @@ def put_hardware(
     name: HardwareName,
     body: TermsBody,
     database: Database,
+    actor: Actor,
 ) -> Hardware:
     """Set what making a model of accelerator, or one host, emitted, and how long it will last."""
     terms = parsed(body, HardwareTerms, "hardware")
     with writing(database) as connection:
-        if hardware.put(connection, kind, name, terms):
+        if hardware.put(connection, kind, name, terms, actor):
             response.status_code = 201
     return Hardware(kind=kind, name=name, **terms.model_dump())
 
@@ -75,11 +76,15 @@ def get_hardware(
 
 @router.delete("/{kind}/{name:project}", status_code=204, dependencies=[NO_QUERY])
 def delete_hardware(
-    _: AdministeringAll, kind: HardwareKind, name: HardwareName, database: Database
+    _: AdministeringAll,
+    kind: HardwareKind,
+    name: HardwareName,
+    database: Database,
+    actor: Actor,
 ) -> None:
     """Forget what was known of a model of accelerator or of a host."""
     with writing(database) as connection:
-        if not hardware.remove(connection, kind, name):
+        if not hardware.remove(connection, kind, name, actor):
             raise _unknown(kind, name)
 
 

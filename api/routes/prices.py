@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from api import prices
-from api.auth import AdministeringAll, Reading
+from api.auth import Actor, AdministeringAll, Reading
 from api.bodies import TermsBody, described, parsed
 from api.db import Database, writing
 from api.etags import as_json
@@ -52,9 +52,10 @@ def put_price(
     valid_from: ValidFrom,
     body: TermsBody,
     database: Database,
+    actor: Actor,
 ) -> Price:
     """Set the price from a day on, until a later one takes its place, where projects have none."""
-    return _put(response, database, FOR_ALL, valid_from, body)
+    return _put(response, database, FOR_ALL, valid_from, body, actor)
 
 
 @router.get("/prices/{valid_from}", dependencies=[NO_QUERY])
@@ -64,9 +65,11 @@ def get_price(_: Reading, valid_from: ValidFrom, database: Database) -> Price:
 
 
 @router.delete("/prices/{valid_from}", status_code=204, dependencies=[NO_QUERY])
-def delete_price(_: AdministeringAll, valid_from: ValidFrom, database: Database) -> None:
+def delete_price(
+    _: AdministeringAll, valid_from: ValidFrom, database: Database, actor: Actor
+) -> None:
     """Remove the price that was set from a day on."""
-    _delete(database, FOR_ALL, valid_from)
+    _delete(database, FOR_ALL, valid_from, actor)
 
 
 @router.get("/projects/{project:project}/prices", response_model=PriceList, responses=FORMS)
@@ -95,9 +98,10 @@ def put_project_price(
     valid_from: ValidFrom,
     body: TermsBody,
     database: Database,
+    actor: Actor,
 ) -> Price:
     """Set a project's own price from a day on, until a later one of its own takes its place."""
-    return _put(response, database, project, valid_from, body)
+    return _put(response, database, project, valid_from, body, actor)
 
 
 @router.get("/projects/{project:project}/prices/{valid_from}", dependencies=[NO_QUERY])
@@ -110,10 +114,10 @@ def get_project_price(project: ReadableProject, valid_from: ValidFrom, database:
     "/projects/{project:project}/prices/{valid_from}", status_code=204, dependencies=[NO_QUERY]
 )
 def delete_project_price(
-    project: AdministeredProject, valid_from: ValidFrom, database: Database
+    project: AdministeredProject, valid_from: ValidFrom, database: Database, actor: Actor
 ) -> None:
     """Remove a project's own price that was set from a day on."""
-    _delete(database, project, valid_from)
+    _delete(database, project, valid_from, actor)
 
 
 def _listed(
@@ -127,11 +131,16 @@ def _listed(
 
 
 def _put(
-    response: Response, database: Database, project: str, valid_from: date, body: bytes
+    response: Response,
+    database: Database,
+    project: str,
+    valid_from: date,
+    body: bytes,
+    actor: str,
 ) -> Price:
     terms = parsed(body, PriceTerms, "price")
     with writing(database) as connection:
-        if prices.put_price(connection, project, valid_from, terms):
+        if prices.put_price(connection, project, valid_from, terms, actor):
             response.status_code = 201
     return Price(project=project or None, valid_from=valid_from, **terms.model_dump())
 
@@ -144,9 +153,9 @@ def _get(database: Database, project: str, valid_from: date) -> Price:
     return found
 
 
-def _delete(database: Database, project: str, valid_from: date) -> None:
+def _delete(database: Database, project: str, valid_from: date, actor: str) -> None:
     with writing(database) as connection:
-        if not prices.remove_price(connection, project, valid_from):
+        if not prices.remove_price(connection, project, valid_from, actor):
             raise _unknown(valid_from)
 
 
