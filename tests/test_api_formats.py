@@ -138,7 +138,7 @@ SET_AND_DONE = {
     "/v1/projects/digits/prices": ("items", 3, ["project", "valid_from", "price_per_kwh"]),
     "/v1/hardware": ("items", 1, ["kind", "name", "embodied_kg"]),
     "/v1/projects/digits/budgets": ("items", 1, ["project", "name", "quantity"]),
-    "/v1/audit": ("items", 3, ["id", "at", "actor", "action"]),
+    "/v1/audit": ("items", 8, ["id", "at", "actor", "action"]),
     "/v1/factor-tables": ("", 0, ["version", "kind", "source"]),
 }
 """The same, with how many lines there are between them; without a name the answer is the lines."""
@@ -219,7 +219,7 @@ def test_what_was_set_and_what_was_done_come_in_every_form(
     assert api_client.get("/v1/prices?format=csv").text.count("'=a contract") == 1
     cursor = api_client.get("/v1/audit?limit=1").json()["next_cursor"]
     rest = {"format": "csv", "cursor": cursor}
-    assert len(as_csv(api_client.get("/v1/audit", params=rest).text)) == 2
+    assert len(as_csv(api_client.get("/v1/audit", params=rest).text)) == 7
     assert len(as_csv(api_client.get("/v1/audit", params=rest | {"limit": "1"}).text)) == 1
     wrong = api_client.get("/v1/audit?format=csv&cursor=nonsense")
     assert (wrong.status_code, wrong.headers["content-type"]) == (422, "application/problem+json")
