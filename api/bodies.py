@@ -1,8 +1,9 @@
 """Reading what a request brings: bounded, parsed once, refused with reasons."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import to_json
 from starlette.requests import ClientDisconnect
 
+from api.bounds import Excess, cut_to_bounds
 from api.problems import ProblemError, cut, refused
 from api.quick_reading import QuickReader, may_hold_nul
 from carbon.schema import MAX_BATCH, RunReport
@@ -83,10 +85,7 @@ def parsed(body: bytes, shape: type[_Shape], whole: str) -> _Shape:
     Raises:
         ProblemError: 400 for what is not JSON, 422 for what is no such object.
     """
-    try:
-        return shape.model_validate_json(body)
-    except ValidationError as error:
-        raise _problem_of(error, whole) from error
+    return _read(shape, *cut_to_bounds(body), whole)
 
 
 def described(shape: type[BaseModel]) -> dict[str, Any]:
@@ -128,24 +127,33 @@ def reports_in(body: bytes) -> list[RunReport | ProblemError]:
     """
     if not may_hold_nul(body):
         with suppress(msgspec.DecodeError, RecursionError):
-            return [_item(raw, _REPORT.read(raw)) for raw in _unread_batch(body).items]
-    try:
-        items = _Batch.model_validate_json(body).items
-    except ValidationError as error:
-        raise _problem_of(error, whole="batch") from error
-    return [_item(to_json(item)) for item in items]
+            return [_checked(partial(_item, raw)) for raw in _unread_batch(body).items]
+    within, excesses = cut_to_bounds(body)
+    of_all, of_items = list[Excess](), dict[int, list[Excess]]()
+    for excess in excesses:
+        match excess.place:
+            case ["items", int(number), *place]:
+                of_items.setdefault(number, []).append(Excess(tuple(place), excess.message))
+            case _:
+                of_all.append(excess)
+    items = _read(_Batch, within, of_all, whole="batch").items
+    return [
+        _checked(partial(_read, RunReport, to_json(item), of_items.get(number, []), "report"))
+        for number, item in enumerate(items)
+    ]
 
 
-def _item(text: bytes | msgspec.Raw, report: RunReport | None = None) -> RunReport | ProblemError:
-    """Return the report of an item, which may have been read already, or why it is none."""
+def _checked(read: Callable[[], RunReport]) -> RunReport | ProblemError:
     try:
-        report = report or RunReport.model_validate_json(bytes(text))
+        report = read()
         _check_clock(report)
-    except ValidationError as error:
-        return _problem_of(error, whole="report")
     except ProblemError as problem:
         return problem
     return report
+
+
+def _item(raw: msgspec.Raw) -> RunReport:
+    return _REPORT.read(raw) or parsed(bytes(raw), RunReport, "report")
 
 
 def _quickly(body: bytes) -> RunReport | None:
@@ -163,13 +171,22 @@ def _check_clock(report: RunReport) -> None:
             )
 
 
-def _problem_of(error: ValidationError, whole: str) -> ProblemError:
-    errors = error.errors(include_url=False, include_context=False)
-    if errors[0]["type"] == "json_invalid":
-        reason = errors[0]["msg"].removeprefix("Invalid JSON: ")
-        what = "nested too deeply" if reason.startswith("recursion limit") else "not JSON"
-        return ProblemError(400, f"the body is {what}: {reason}")
-    return refused(errors, whole=whole)
+def _read(shape: type[_Shape], text: bytes, excesses: Sequence[Excess], whole: str) -> _Shape:
+    """Parse what `cut_to_bounds` left of an object; what that cut out is told among the errors."""
+    errors: list[Any] = [
+        {"loc": place, "msg": message, "type": "value_error"} for place, message in excesses
+    ]
+    try:
+        read = shape.model_validate_json(text)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False)
+        if found[0]["type"] == "json_invalid":
+            reason = found[0]["msg"].removeprefix("Invalid JSON: ")
+            raise ProblemError(400, f"the body is not JSON: {reason}") from error
+        errors += found
+    if errors:
+        raise refused(errors, whole=whole)
+    return read
 
 
 def _refused(field: str, message: str) -> ProblemError:

@@ -13,10 +13,17 @@ from uuid import UUID
 
 import msgspec
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
-from pydantic import AfterValidator, AllowInfNan, AwareDatetime, BaseModel, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AllowInfNan,
+    AwareDatetime,
+    BaseModel,
+    FailFast,
+    StringConstraints,
+)
 from pydantic.fields import FieldInfo
 
-from carbon.schema.fields import FitsAKey, finite_by_name, finite_in_order, without_nul
+from carbon.schema.fields import FitsAKey, OneOf, finite_by_name, finite_in_order, without_nul
 
 _Make = Callable[[Any], Any]
 
@@ -140,6 +147,8 @@ def _rule(rule: Any) -> tuple[dict[str, Any], _Make | None]:
             return {"max_length": limit}, None
         case AllowInfNan(allow_inf_nan=False):
             return {}, None  # The decoder takes no other numbers.
+        case FailFast() | OneOf():
+            return {}, None  # They change what is said of an error.
         case StringConstraints():
             return _string_rule(rule)
         case AfterValidator(func=FitsAKey(most_bytes=limit)):

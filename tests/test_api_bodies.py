@@ -1,6 +1,7 @@
 """Bodies that are refused: each with its own message, nothing of it stored."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -143,11 +144,81 @@ def test_a_newer_version_is_said_first_whatever_else_is_unknown(empty: TestClien
     assert {"aaa", "energy_kwh", "nodes.0.colour"} < {each["field"] for each in problem.errors}
 
 
+def not_listed(problem: Problem) -> int:
+    found = re.search(r"\(and (\d+) more\)", problem.detail)
+    return int(found[1]) if found else 0
+
+
 def test_many_errors_are_counted_but_not_all_listed(empty: TestClient) -> None:
-    epochs = [{"index": -1, "duration_s": -1}] * 5000
-    problem = refusal(empty, body_with({"epochs": epochs}), 422)
+    problem = refusal(empty, body_with({"metrics": {f"m{n}": "high" for n in range(500)}}), 422)
     assert len(problem.errors) == 20
-    assert problem.detail.endswith("(and 9999 more)")
+    assert problem.detail.endswith("(and 499 more)")
+
+
+@pytest.mark.parametrize(
+    ("changes", "first"),
+    [
+        ({"epochs": [{"index": -1, "duration_s": -1}] * 100_000}, "epochs.0.index"),
+        ({"epochs": [{"duration_s": 1, "metrics": {f"m{n}": [] for n in range(500)}}]}, "epochs.0"),
+        ({"nodes": [{"x": 1}] * 10_000}, "nodes.0.hostname"),
+        ({"nodes.0.ranks": ["x"] * 100_000}, "nodes.0.ranks.0"),
+        ({"nodes.0.devices": [{}] * 1024}, "nodes.0.devices.0.uuid"),
+        ({"nodes.0.series": [{}] * 5000}, "nodes.0.series.0.name"),
+        ({"nodes.0.profiles": [{}] * 50_000}, "nodes.0.profiles.0.rank"),
+    ],
+    ids=lambda case: "" if isinstance(case, dict) else case,
+)
+def test_of_a_long_list_the_first_wrong_item_is_told(
+    empty: TestClient, changes: dict[str, Any], first: str
+) -> None:
+    """To tell of them all would take gigabytes; whatever else is wrong is told beside it."""
+    problem = refusal(empty, body_with({"user": 5, **changes}), 422)
+    fields = [error["field"] for error in problem.errors]
+    assert any(field.startswith(first) for field in fields)
+    assert "user" in fields
+    assert len({field.split(".")[1] for field in fields if "." in field} - {"0"}) == 0
+    assert not_listed(problem) < 1000
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "most", "others"),
+    [
+        ({"tags": {str(number): 0 for number in range(1001)}}, "tags", "1000 members", 1000),
+        ({"user": {f"x{number}": 0 for number in range(1001)}}, "user", "1000 members", 1),
+        (
+            {"config": {str(number): [] for number in range(200_000)}},
+            "config",
+            "1000 members",
+            1000,
+        ),
+        ({"metrics": {str(number): 1 for number in range(1001)}}, "metrics", "1000 members", 0),
+        ({"nodes.0.ranks": [0] * 100_001}, "nodes.0.ranks", "100000 items", 0),
+    ],
+    ids=["tags", "user", "config", "metrics", "ranks"],
+)
+def test_more_than_any_report_holds_is_cut_off(
+    empty: TestClient, changes: dict[str, Any], field: str, most: str, others: int
+) -> None:
+    problem = refusal(empty, body_with(changes), 422)
+    assert problem.detail.startswith(f"{field}: has more than {most}")
+    assert problem.errors[0] == {"field": field, "message": f"has more than {most}"}
+    assert not_listed(problem) == others
+
+
+def test_a_million_unknown_fields_are_not_looked_at(empty: TestClient) -> None:
+    problem = refusal(empty, json.dumps({f"x{n}": 0 for n in range(1_000_000)}).encode(), 422)
+    assert problem.errors[0] == {"field": "report", "message": "has more than 1000 members"}
+    assert 1000 < not_listed(problem) < 1020  # Those that a report must have are missing.
+
+
+def test_a_setting_of_no_type_that_it_can_have_is_told_once(empty: TestClient) -> None:
+    for value in ([1], {"b": 1}, "x" * 1001, "\0"):
+        problem = refusal(empty, body_with({"config": {"a": value}}), 422)
+        (error,) = problem.errors
+        assert error["field"] == "config.a"
+        assert error["message"].startswith(
+            "Input should be a text of at most 1000 characters without NUL, a number, true, "
+        )
 
 
 def test_long_names_of_unknown_fields_are_cut(empty: TestClient) -> None:
@@ -176,14 +247,44 @@ def test_what_is_not_json_is_told_where(empty: TestClient, body: bytes, reason: 
     assert reason in problem.detail
 
 
-def test_what_is_nested_too_deeply_is_told_so(empty: TestClient) -> None:
-    nested = b'{"project":' + b"[" * 100_000
-    for body in (b"[" * 100_000, nested, nested + b"]" * 100_000 + b"}"):
+@pytest.mark.parametrize("levels", [151, 250, 1100, 100_000])
+@pytest.mark.parametrize("brackets", ["[]", "{}"])
+def test_what_is_nested_too_deeply_is_named(empty: TestClient, levels: int, brackets: str) -> None:
+    opening = "[" if brackets == "[]" else '{"k":'
+    body = '{"tags":' + opening * levels + "0" + brackets[1] * levels + "}"
+    problem = refusal(empty, body.encode(), 422)
+    first = problem.errors[0]
+    assert first["field"].startswith("tags.0.0" if brackets == "[]" else "tags.k.k")
+    assert first["message"] == "is nested more than 150 levels deep"
+    # What the rest lacks is told beside it.
+    assert {"tags" if brackets == "[]" else "tags.k", "project"} < {
+        error["field"] for error in problem.errors
+    }
+
+
+def test_deep_nesting_without_an_end_is_not_json(empty: TestClient) -> None:
+    for body in (b"[" * 100_000, b'{"project":' + b"[" * 100_000):
         problem = refusal(empty, body, 400)
-        assert problem.detail.startswith("the body is nested too deeply: recursion limit exceeded")
-    answer = empty.post("/v1/runs/batch", content=b'{"items":[' + nested + b"]" * 100_000 + b"}]}")
-    assert answer.status_code == 400
-    assert "nested too deeply" in answer.json()["detail"]
+        assert problem.detail.startswith("the body is not JSON: EOF while parsing")
+
+
+def test_one_that_is_nested_too_deeply_leaves_the_rest_of_its_batch(api_client: TestClient) -> None:
+    good, other = (make_report().model_dump_json().encode() for _ in range(2))
+    deep = good[:-1] + b',"x":' + b"[" * 5000 + b"]" * 5000 + b"}"
+    wide = good[:-1] + b',"y":{' + b",".join(b'"%d":0' % n for n in range(1001)) + b"}}"
+    body = b'{"items":[' + b",".join([good, deep, wide, b"[]", other]) + b"]}"
+    answer = api_client.post("/v1/runs/batch", content=body)
+    assert answer.status_code == 200
+    results = answer.json()["items"]
+    assert [result["status"] for result in results] == [201, 422, 422, 422, 201]
+    assert results[1]["problem"]["errors"][0]["field"].startswith("x.0.0")
+    assert results[2]["problem"]["detail"].startswith("y: has more than 1000 members")
+
+
+@pytest.mark.parametrize("body", [b'{"items":[],"x":' + b"[" * 160, b"[" * 160, b'{"items":{"a":{'])
+def test_a_batch_that_is_none_is_refused_as_a_whole(empty: TestClient, body: bytes) -> None:
+    answer = empty.post("/v1/runs/batch", content=body)
+    assert answer.status_code in (400, 422)
 
 
 @pytest.mark.parametrize("body", [b"[]", b'"run"', b"5", b"null", b"true"])

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints, model_validator
 
 from carbon.schema.fields import (
+    FIRST_ERROR_ONLY,
     MAX_TAGS,
     CountryCode,
     EnergyKwh,
@@ -59,7 +60,7 @@ class Correction(Wire):
     """
 
     reason: Reason
-    withdraw: list[Correctable] = []
+    withdraw: Annotated[list[Correctable], FIRST_ERROR_ONLY] = []
     """Of these fields holds again what the reports say."""
     project: Name | None = None
     study: Name | None = None
@@ -168,7 +169,7 @@ class FactorTable(Wire):
     source: Reason
     year: Year | None = None
     """Of what the factors are of; None where they are of several years."""
-    factors: Annotated[list[Factor], Field(min_length=1, max_length=MAX_FACTORS)]
+    factors: Annotated[list[Factor], Field(min_length=1, max_length=MAX_FACTORS), FIRST_ERROR_ONLY]
 
 
 class FactorTableInfo(Wire):

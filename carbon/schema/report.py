@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 
 from carbon import units
 from carbon.schema.fields import (
+    FIRST_ERROR_ONLY,
     MAX_TAGS,
     SCHEMA_VERSION,
     Config,
@@ -129,14 +130,14 @@ class NodeReport(ComponentEnergy):
 
     hostname: Name
     attempt: Index = 0
-    ranks: Annotated[list[Index], Field(max_length=100_000)] = []
+    ranks: Annotated[list[Index], Field(max_length=100_000), FIRST_ERROR_ONLY] = []
     cpu_model: Text | None = None
-    devices: Annotated[list[DeviceReport], Field(max_length=1024)] = []
-    profiles: Annotated[list[StepProfile], Field(max_length=100_000)] = []
+    devices: Annotated[list[DeviceReport], Field(max_length=1024), FIRST_ERROR_ONLY] = []
+    profiles: Annotated[list[StepProfile], Field(max_length=100_000), FIRST_ERROR_ONLY] = []
     """Of the ranks that profiled some of their steps."""
     series_means: Annotated[dict[SeriesName, float | None], AfterValidator(finite_by_name)] = {}
     """The mean over the run of each of the host's own series; those of devices are in `devices`."""
-    series: Annotated[list[SeriesReport], Field(max_length=5000)] = []
+    series: Annotated[list[SeriesReport], Field(max_length=5000), FIRST_ERROR_ONLY] = []
     """What was recorded over time, if anything; a report of a run that goes on has none."""
 
     @field_validator("series")
@@ -274,8 +275,8 @@ class RunReport(RunFields):
 
     reporter: Name | None = None
     """Whose share of the run this is, a host's by name and spool; None for all of the run."""
-    nodes: Annotated[list[NodeReport], Field(max_length=10_000)] = []
-    epochs: Annotated[list[EpochReport], Field(max_length=100_000)] = []
+    nodes: Annotated[list[NodeReport], Field(max_length=10_000), FIRST_ERROR_ONLY] = []
+    epochs: Annotated[list[EpochReport], Field(max_length=100_000), FIRST_ERROR_ONLY] = []
 
     @field_validator("epochs")
     @classmethod

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
-from carbon.schema.fields import Name, Seconds, Wire, finite_in_order
+from carbon.schema.fields import FIRST_ERROR_ONLY, Name, Seconds, Wire, finite_in_order
 
 SeriesName = Literal[
     "gpu_power",
@@ -65,6 +65,7 @@ class SeriesReport(Wire):
     values: Annotated[
         list[float | None],
         Field(min_length=1, max_length=MAX_POINTS),
+        FIRST_ERROR_ONLY,
         AfterValidator(finite_in_order),
     ]
 
