@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Connection, Engine, and_, insert, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Engine, false, insert, or_, select, true
 
 from api import cursors, request_id
 from api.access import Access
@@ -113,7 +113,9 @@ def page(
     listed = ["audit", access.among([]), asked.project, asked.run_id, asked.since]
     query = select(AUDIT).where(_covered_by(access)).order_by(AUDIT.c.id.desc()).limit(limit + 1)
     if asked.project is not None:
-        query = query.where(AUDIT.c.project == asked.project)
+        # Not of a project that is not there, though what came from it or went there be.
+        of_it = or_(AUDIT.c.project == asked.project, asked.project == _MOVED_TO)
+        query = query.where(of_it if access.admits(asked.project) else false())
     if asked.run_id is not None:
         query = query.where(AUDIT.c.run_id == asked.run_id)
     if asked.since is not None:
@@ -122,7 +124,7 @@ def page(
         (before,) = cursors.decode(cursor, listed, ((int,),))
         query = query.where(AUDIT.c.id < before)
     rows = connection.execute(query).mappings().all()
-    items = [AuditEntry.model_validate(dict(row)) for row in rows[:limit]]
+    items = [AuditEntry.model_validate(_shown_to(access, dict(row))) for row in rows[:limit]]
     more = cursors.encode([items[-1].id], listed) if len(rows) > limit else None
     return AuditPage(items=items, next_cursor=more)
 
@@ -143,12 +145,27 @@ def entries(
             return
 
 
+_MOVED_TO = AUDIT.c.changes["project", "after"].as_string()
+"""Of a run that was moved to another project, that one; null of all else."""
+
+
 def _covered_by(access: Access) -> ColumnElement[bool]:
-    """Return the condition that all projects that an entry names are there for it."""
-    if access.projects is None:
-        return true()
-    moved_to = AUDIT.c.changes["project", "after"].as_string()
-    return and_(access.covers(AUDIT.c.project), or_(moved_to.is_(None), access.covers(moved_to)))
+    """Return the condition that a project of an entry is there for it: of a move either is one."""
+    return (
+        true()
+        if access.projects is None
+        else or_(access.covers(AUDIT.c.project), access.covers(_MOVED_TO))
+    )
+
+
+def _shown_to(access: Access, entry: Values) -> Values:
+    """Return an entry; of a move from or to where is not there, only that the run came or went."""
+    move = entry["changes"].get("project")
+    if move is None or all(name is None or access.admits(name) for name in move.values()):
+        return entry
+    seen = {when: name if access.admits(name) else None for when, name in move.items()}
+    project = seen["before"] or seen["after"]
+    return {**entry, "project": project, "changes": {"project": seen}, "reason": None}
 
 
 def _terms(shape: type[BaseModel], row: Values) -> dict[str, Any]:

@@ -311,6 +311,10 @@ def test_the_log_names_the_key_and_tells_a_project_nothing_of_another(ledgers: L
         def corrected(key: str, **fields: Any) -> Any:
             return client.patch(path, json={"reason": "r", **fields}, headers=bearing(key))
 
+        def whole(key: str, query: str = "") -> list[Any]:
+            items = client.get(f"/v1/audit{query}", headers=bearing(key)).json()["items"]
+            return list(items)
+
         def seen(key: str, asked: str = f"{path}/audit") -> list[Any]:
             items = client.get(asked, headers=bearing(key)).json()["items"]
             return [(entry["actor"], *entry["changes"]) for entry in items]
@@ -318,17 +322,32 @@ def test_the_log_names_the_key_and_tells_a_project_nothing_of_another(ledgers: L
         assert sent(a, run) == 201
         assert corrected(a, name="n").status_code == 200
         assert corrected(a, project="b").status_code == 403
-        assert corrected("correct horse battery", project="b").status_code == 200
+        assert corrected("correct horse battery", project="b", user="u").status_code == 200
         assert corrected(a, name="m").status_code == 404
         assert corrected(b, study="s").status_code == 200
 
         by_a, moved = (f"key {a_key.id}", "name"), ("the server's key", "project")
-        assert seen(a) == [by_a]
-        (by_b,) = seen(b)
-        assert by_b[1:] == ("study",)
-        assert seen("correct horse battery") == [by_b, moved, by_a]
-        for key in (a, b):
+        by_all = (*moved, "user")
+        assert seen(a) == [moved, by_a]
+        by_b, came = seen(b)
+        assert (by_b[1:], came) == (("study",), moved)
+        assert seen("correct horse battery") == [by_b, by_all, by_a]
+        for key, own, other in ((a, "a", "b"), (b, "b", "a")):
             assert seen(key, "/v1/audit") == seen(key)
+            assert seen(key, f"/v1/audit?project={own}") == seen(key)
+            assert seen(key, f"/v1/audit?project={other}") == []
+        went, came = (
+            next(entry for entry in whole(key) if "project" in entry["changes"]) for key in (a, b)
+        )
+        for entry, change in (
+            (went, {"before": "a", "after": None}),
+            (came, {"before": None, "after": "b"}),
+        ):
+            # Its reason may name the other one, and what else was corrected is of both.
+            assert entry["changes"] == {"project": change}
+            assert (entry["project"], entry["reason"]) == (change["before"] or "b", None)
+        of_b = [entry["project"] for entry in whole("correct horse battery", "?project=b")]
+        assert of_b == ["b", "a"]
 
         # It goes on as what it says it is, and only those who may see that can read it as such.
         assert sent(a, run.model_copy(update={"seq": 2})) == 200
