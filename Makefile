@@ -16,6 +16,9 @@ PYTEST := $(BIN)/pytest
 TESTS_AT_ONCE ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n + 1 : 5)))
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt
 
+# The tests start thousands of processes, and each would compile all that it imports by itself.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test lint types check format migration bench bench-ledger browser openmpi compiler horovod constraints clean
 
 demo: $(VENV)/.all
