@@ -1,16 +1,20 @@
 """`python -m api.key_commands`: the keys of a ledger's API, made, listed and revoked."""
 
 import argparse
+import getpass
+import platform
 import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import DBAPIError
 
-from api import keys
+from api import audit, keys
 from api.access import SCOPES
+from api.audit import Deed
 from api.database_option import add_database_option, settings_for
 from api.database_urls import shown
 from api.db import open_database, outage, writing
@@ -57,6 +61,7 @@ def _create(engine: Engine, options: argparse.Namespace) -> None:
             created_at=now,
             expires_at=expires_at,
         )
+        _log(connection, options, "create", key)
         without_runs = _without_runs(connection, projects or [])
     # The key alone on standard output: for a file, or a variable of a script.
     print(text)  # noqa: T201
@@ -89,6 +94,8 @@ def _revoke(engine: Engine, options: argparse.Namespace) -> None:
     key_id = keys.id_in(options.id) or options.id
     with writing(engine) as connection:
         before = keys.revoke(connection, key_id, datetime.now(UTC))
+        if before is not None and before.revoked_at is None:
+            _log(connection, options, "revoke", before)
         is_last = before is not None and not keys.ask_for_one(keys.every(connection))
     if before is None:
         raise UsageError(f"there is no key {keys.masked(key_id)!r} in {shown(engine.url)}")
@@ -101,6 +108,26 @@ def _revoke(engine: Engine, options: argparse.Namespace) -> None:
             "no key is left: a server on a loopback address without CARBON_API_KEY is now open to "
             "this machine, one on another address refuses everyone"
         )
+
+
+def _log(connection: Connection, options: argparse.Namespace, action: str, key: Key) -> None:
+    """Log what is done to a key, for each of its projects apart: who sees one sees no other."""
+    terms = {"name": key.name, "scopes": key.scopes, "expires_at": key.expires_at}
+    shown = to_jsonable_python(terms)
+    before, after = (None, shown) if action == "create" else (shown, None)
+    what = f"keys/{key.id}"
+    for project in key.projects or (None,):
+        deed = Deed(_actor(settings_for(options).user), action)
+        audit.add(connection, deed, {what: before}, {what: after}, project=project, runs=0)
+
+
+def _actor(named: str | None) -> str:
+    """Return who runs this, by the setting, else by their account, as the audit log names them."""
+    try:
+        user = getpass.getuser() if named is None else named
+    except (ImportError, KeyError, OSError):
+        user = ""  # An account without a name, as of a container's made-up number.
+    return f"carbon keys ({user or 'somebody'} on {platform.node() or 'this machine'})"
 
 
 def _parser() -> argparse.ArgumentParser:

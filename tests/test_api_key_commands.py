@@ -160,3 +160,34 @@ def test_the_command_passes_everything_on(tmp_path: Path) -> None:
     assert f"key {key_id} may read in 'a', '-b', until 2999-12-31 in UTC" in made.stderr
     assert carbon("revoke", key_id).returncode == 0
     assert re.search(rf"{key_id}  Ann +a, -b +read .*revoked", carbon("list").stdout)
+
+
+def test_the_audit_log_tells_each_project_of_its_keys(
+    ledgers: Ledgers, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CARBON_USER", "ann")
+    everything, _ = create(ledgers, capsys, "--scope=admin")
+    both, _ = create(
+        ledgers, capsys, "--project=a", "--project=b", "--name=n", "--expires=2099-01-01"
+    )
+    both_id = both.split("_")[1]
+    run(ledgers, "revoke", both_id)
+    run(ledgers, "revoke", both_id)  # As before: nothing to log.
+    with TestClient(create_app(ledgers.settings())) as client:
+        items = client.get("/v1/audit", headers=bearing(everything)).json()["items"]
+    said = capsys.readouterr()
+    assert f"key {both_id} was revoked at" in said.err
+    assert [(entry["action"], entry["project"]) for entry in reversed(items)] == [
+        ("create", None),
+        ("create", "a"),
+        ("create", "b"),
+        ("revoke", "a"),
+        ("revoke", "b"),
+    ]
+    terms = {"name": "n", "scopes": ["ingest", "read"], "expires_at": "2099-01-02T00:00:00Z"}
+    for entry in items:
+        assert entry["actor"].startswith("carbon keys (ann on ")
+        assert entry["runs"] == 0
+    assert items[0]["changes"] == {f"keys/{both_id}": {"before": terms, "after": None}}
+    assert items[2]["changes"] == {f"keys/{both_id}": {"before": None, "after": terms}}
+    assert everything not in str(items)

@@ -100,15 +100,16 @@ class AuditEntry(Wire):
     at: datetime
     actor: str
     action: str
-    """"correct", "delete", "recost", "import"; of terms, such as prices, "set" and "remove"."""
+    """"correct", "delete", "recost", "import"; of terms, such as prices, "set" and "remove"; of
+    keys "create" and "revoke"."""
     project: str | None
     """Of one run the project it was in before; None where it is about several."""
     run_id: UUID | None
     runs: int
-    """How many runs were changed; 0 where terms were."""
+    """How many runs were changed; 0 where terms or keys were."""
     changes: dict[str, Change]
     """By field; of several runs the sums over them; of terms all of them by what they are, such as
-    `prices/2026-01-01`."""
+    `prices/2026-01-01`, of a key what it is for by `keys/ID`."""
     reason: str | None
     request_id: str | None
 
