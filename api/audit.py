@@ -8,11 +8,22 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Connection, Engine, false, insert, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    and_,
+    false,
+    insert,
+    or_,
+    select,
+    true,
+    union,
+)
 
 from api import cursors, request_id
 from api.access import Access
-from api.tables import AUDIT
+from api.tables import AUDIT, COSTINGS
 from carbon.schema import AuditEntry, AuditPage
 
 Values = Mapping[str, Any]
@@ -47,6 +58,7 @@ def add(
     project: str | None = None,
     run_id: UUID | None = None,
     runs: int = 1,
+    at: datetime | None = None,
 ) -> None:
     """Log a deed, in the transaction that does it.
 
@@ -58,12 +70,13 @@ def add(
         project: of the run that was changed, before that.
         run_id: of the run, where it is one.
         runs: how many runs were changed.
+        at: when; now if None.
     """
     names = sorted({*before, *after})
     changes = {name: {"before": before.get(name), "after": after.get(name)} for name in names}
     connection.execute(
         insert(AUDIT).values(
-            at=datetime.now(UTC),
+            at=at or datetime.now(UTC),
             actor=deed.actor,
             action=deed.action,
             project=project,
@@ -117,7 +130,7 @@ def page(
         of_it = or_(AUDIT.c.project == asked.project, asked.project == _MOVED_TO)
         query = query.where(of_it if access.admits(asked.project) else false())
     if asked.run_id is not None:
-        query = query.where(AUDIT.c.run_id == asked.run_id)
+        query = query.where(_is_of(asked.run_id))
     if asked.since is not None:
         query = query.where(AUDIT.c.at >= asked.since)
     if cursor is not None:
@@ -143,6 +156,20 @@ def entries(
         cursor = found.next_cursor
         if cursor is None or limit is not None:
             return
+
+
+def _is_of(run_id: UUID) -> ColumnElement[bool]:
+    """Return the condition that an entry is of a run, or of a re-costing of several with it.
+
+    A figure that such a one replaced was replaced at the moment that the entry has.
+    """
+    replaced_at = select(COSTINGS.c.replaced_at).where(COSTINGS.c.run_id == run_id)
+    recosted = and_(AUDIT.c.action == "recost", AUDIT.c.at.in_(replaced_at))
+    # Each of the two by an index of its own.
+    either = union(
+        *(select(AUDIT.c.id).where(of_it) for of_it in (AUDIT.c.run_id == run_id, recosted))
+    )
+    return AUDIT.c.id.in_(either)
 
 
 _MOVED_TO = AUDIT.c.changes["project", "after"].as_string()

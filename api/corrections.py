@@ -1,6 +1,7 @@
 """Corrections: what a user says of a run against its reports, logged and kept."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -53,7 +54,7 @@ def correct(
     corrected = _valid({**report, **changed})
     _require_project(access, correction, corrected.project)
     after = {name: getattr(corrected, name) for name in before}
-    costings.keep(connection, [(run_id, before, after)])
+    costings.keep(connection, [(run_id, before, after)], datetime.now(UTC))
     writing.update(
         run_id,
         {

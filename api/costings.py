@@ -35,16 +35,18 @@ _FIGURE = [
 ]
 
 
-def keep(connection: Connection, changed: Iterable[tuple[UUID, Values, Values]]) -> None:
+def keep(
+    connection: Connection, changed: Iterable[tuple[UUID, Values, Values]], at: datetime
+) -> None:
     """Keep the figures that other ones replace.
 
     Args:
         connection: in the transaction that replaces them.
         changed: run, its fields as they were and, at least those that changed, as they are now.
+        at: when they are replaced.
     """
-    now = datetime.now(UTC)
     rows = [
-        {"run_id": run_id, "replaced_at": now, **{name: before[name] for name in _FIGURE}}
+        {"run_id": run_id, "replaced_at": at, **{name: before[name] for name in _FIGURE}}
         for run_id, before, after in changed
         if any(after.get(name, before[name]) != before[name] for name in _FIGURE)
     ]
@@ -181,25 +183,29 @@ def _write(connection: Connection, basis: Basis, going: _Going, run_ids: Sequenc
     count, changes = _costed(connection, basis, version, held)
     if changes:
         factors.keep_bundled(connection, version)
-        keep(connection, ((run_id, held[run_id], new) for run_id, new in changes.items()))
+        _keep_and_log(connection, basis, going, held, changes)
         changing.update_all(changes)
-        _log(connection, basis, going, held, changes)
         changing.finish()
     return count
 
 
-def _log(
+def _keep_and_log(
     connection: Connection,
     basis: Basis,
     going: _Going,
     held: Mapping[UUID, Values],
     changes: Mapping[UUID, Values],
 ) -> None:
-    """Log what was costed, of each project by itself: whoever sees it may see the entry."""
+    """Keep the old figures and log the new ones, of each project apart: who sees it may see both.
+
+    At a moment of their own: by that the entry of a run's costing is found.
+    """
     by_project: dict[str, list[UUID]] = {}
     for run_id in changes:
         by_project.setdefault(held[run_id]["project"], []).append(run_id)
     for project, run_ids in by_project.items():
+        now = datetime.now(UTC)
+        keep(connection, ((run_id, held[run_id], changes[run_id]) for run_id in run_ids), now)
         before_kg, after_kg = (
             _sum([of[run_id][basis.emissions] for run_id in run_ids]) for of in (held, changes)
         )
@@ -210,6 +216,7 @@ def _log(
             {basis.emissions: after_kg, basis.table: going.order.table},
             project=project,
             runs=len(run_ids),
+            at=now,
         )
 
 

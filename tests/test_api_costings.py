@@ -201,6 +201,29 @@ def test_only_what_is_asked_for_is_costed_some_at_a_time(
     assert sums_are_right(client)
 
 
+def test_the_log_of_a_run_has_the_costings_that_it_was_one_of(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(costings, "TOGETHER", 3)
+    monkeypatch.setattr(costings, "PAUSE_S", 0.0)
+    mine, beside = (put(client, make_report(project="a")) for _ in range(2))
+    other = put(client, make_report(project="b"))
+    alone = put(client, make_report(project="b"))
+    nowhere = put(client, make_report(project="c", country_iso_code=None, region=None))
+    assert client.patch(mine, json={"reason": "r", "user": "u"}).status_code == 200
+    assert recost(client)["runs"] == 4
+
+    def log(path: str) -> list[tuple[str, str, int]]:
+        items = client.get(f"{path}/audit").json()["items"]
+        return [(entry["action"], entry["project"], entry["runs"]) for entry in items]
+
+    of_a = ("recost", "a", 2)
+    assert log(mine) == [of_a, ("correct", "a", 1)]
+    assert log(beside) == [of_a]
+    assert log(other) == log(alone) == [("recost", "b", 1)]  # Of two transactions.
+    assert log(nowhere) == []
+
+
 def test_the_sums_are_right_wherever_a_costing_stops(client: TestClient) -> None:
     """What a row of sums had of runs that left it is not in it any more, whoever is left."""
     noon = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -52,6 +52,8 @@ def run_audit(
 ) -> Response:
     """List what was changed of a run by hand, newest first; also of one that was removed.
 
+    Of a re-costing of several runs with it there are the sums over them.
+
     A page as JSON; all entries as CSV, Parquet or JSON lines.
     """
     return _answer(request, access, database, Asked(run_id=run_id), query)
