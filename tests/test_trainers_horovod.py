@@ -131,6 +131,21 @@ def test_a_source_that_the_patches_are_not_for_is_refused(
     assert (tmp_path / "a.txt").read_text() == "CXX 20, 20"
 
 
+def test_it_is_built_on_every_core_also_when_a_makefile_asks_for_it() -> None:
+    every = f"-j{len(os.sched_getaffinity(0))}"
+    choices = {"HOROVOD_WITH_GLOO": "1", "HOROVOD_WITHOUT_MPI": "1"}
+    asked_for = {"HOROVOD_WITHOUT_MPI": "", "PATH": "/bin"}
+    for environ, flags in (
+        (asked_for, every),
+        (asked_for | {"MAKEFLAGS": "-j1"}, "-j1"),
+        (asked_for | {"MAKEFLAGS": " --no-print-directory", "MAKELEVEL": "2"}, every),
+    ):
+        built_with = install_horovod.environ_of_build(choices, environ)
+        assert built_with["MAKEFLAGS"] == flags
+        assert (built_with["HOROVOD_WITH_GLOO"], built_with["HOROVOD_WITHOUT_MPI"]) == ("1", "")
+        assert built_with["PATH"] == "/bin"
+
+
 def test_without_a_compiler_it_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -109,9 +109,19 @@ def install(folder: Path) -> None:
     choices = CHOICES | _for_gpus()
     if all(name not in os.environ for name in ("HOROVOD_CMAKE", "CMAKE")) and not _has_cmake():
         choices["HOROVOD_CMAKE"] = str(_fetched_cmake(folder / "cmake"))
-    choices["MAKEFLAGS"] = f"-j{len(os.sched_getaffinity(0))}"
-    _pip("install", "--no-build-isolation", str(source), environ=choices | dict(os.environ))
+    environ = environ_of_build(choices, os.environ)
+    _pip("install", "--no-build-isolation", str(source), environ=environ)
     _run([sys.executable, "-c", CHECK])
+
+
+def environ_of_build(choices: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables to build with: `choices` where `environ` has nothing else, all cores.
+
+    A make that calls this has its own flags there, which are not meant for the build.
+    """
+    cores = {"MAKEFLAGS": f"-j{len(os.sched_getaffinity(0))}"}
+    is_of_a_make = "MAKELEVEL" in environ
+    return {**choices, **environ, **cores} if is_of_a_make else {**choices, **cores, **environ}
 
 
 def fetch(folder: Path) -> Path:
