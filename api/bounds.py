@@ -22,9 +22,12 @@ MOST_ITEMS = 100_000
 # A string that does not end goes on to the end of the text: it is not looked at again.
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
 
-_STRING, _COMMA = b'",'
+_STRING, _OBJECT = b'"{'
 _OPENING, _CLOSING = b"[{", b"]}"
-_OBJECT = b"{"[0]
+
+
+_SECOND_LEVEL = 2
+"""Of places: that of `items.7`, or of `epochs.7`."""
 
 
 class Excess(NamedTuple):
@@ -44,7 +47,7 @@ class _Open:
     name: bytes | None = None
     """Of an object: by which its last value goes, as it was written; None if that is to come."""
 
-    def begins(self) -> None:
+    def ends_one(self) -> None:
         self.index += 1
         self.name = None
 
@@ -58,8 +61,9 @@ class _Open:
 def cut_to_bounds(text: bytes) -> tuple[bytes, list[Excess]]:
     """Return a JSON text without what is beyond the bounds, and what that was.
 
-    In place of what is nested too deeply stands a null. A text within the bounds comes back as it
-    is; of one that is not JSON nothing more is said than that.
+    In place of what is nested too deeply stands a null. Of all that is beyond a bound in one item
+    of a batch, or in one of a report's epochs or nodes, the first is named. A text within the
+    bounds comes back as it is; of one that is not JSON nothing more is said than that.
     """
     kept: list[bytes] = []
     found: list[Excess] = []
@@ -75,18 +79,18 @@ def cut_to_bounds(text: bytes) -> tuple[bytes, list[Excess]]:
             if len(inside) < MOST_LEVELS:
                 inside.append(_Open(is_object=mark == _OBJECT))
                 continue
-            found.append(_excess(inside, f"is nested more than {MOST_LEVELS} levels deep"))
+            _note(found, inside, f"is nested more than {MOST_LEVELS} levels deep")
             kept += text[begun : token.start()], b"null"
             _, begun = _end_of_open(tokens, text)
         elif mark in _CLOSING:
             if inside:
                 inside.pop()
         elif inside:
-            inside[-1].begins()
+            inside[-1].ends_one()
             if inside[-1].is_full():
                 full = inside.pop()
                 what = "members" if full.is_object else "items"
-                found.append(_excess(inside, f"has more than {full.index} {what}"))
+                _note(found, inside, f"has more than {full.index} {what}")
                 kept.append(text[begun : token.start()])
                 begun, _ = _end_of_open(tokens, text)
     if not found:
@@ -94,8 +98,10 @@ def cut_to_bounds(text: bytes) -> tuple[bytes, list[Excess]]:
     return b"".join([*kept, text[begun:]]), found
 
 
-def _excess(inside: list[_Open], message: str) -> Excess:
-    return Excess(tuple(each.place() for each in inside), message)
+def _note(found: list[Excess], inside: list[_Open], message: str) -> None:
+    place = tuple(each.place() for each in inside)
+    if not found or found[-1].place[:_SECOND_LEVEL] != place[:_SECOND_LEVEL]:
+        found.append(Excess(place, message))
 
 
 def _end_of_open(tokens: Iterator[re.Match[bytes]], text: bytes) -> tuple[int, int]:

@@ -268,6 +268,13 @@ def test_deep_nesting_without_an_end_is_not_json(empty: TestClient) -> None:
         assert problem.detail.startswith("the body is not JSON: EOF while parsing")
 
 
+def test_very_much_that_is_nested_too_deeply_is_told_once(empty: TestClient) -> None:
+    value = b"[" * 149 + b"[[]]," * 50_000 + b"0" + b"]" * 149
+    problem = refusal(empty, b'{"tags":' + value + b"}", 422)
+    assert problem.errors[0]["message"] == "is nested more than 150 levels deep"
+    assert [error["field"][:8] for error in problem.errors].count("tags.0.0") == 1
+
+
 def test_one_that_is_nested_too_deeply_leaves_the_rest_of_its_batch(api_client: TestClient) -> None:
     good, other = (make_report().model_dump_json().encode() for _ in range(2))
     deep = good[:-1] + b',"x":' + b"[" * 5000 + b"]" * 5000 + b"}"
