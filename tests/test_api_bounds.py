@@ -38,7 +38,7 @@ def cut(value: Any, levels: int = 3) -> Any:
 
 
 @given(VALUES, st.booleans(), st.sampled_from([None, 1]))
-@settings(max_examples=1000)
+@settings(max_examples=300)
 def test_what_is_left_is_the_same_within_the_bounds(
     value: Any, as_ascii: bool, indent: int | None
 ) -> None:
@@ -51,7 +51,7 @@ def test_what_is_left_is_the_same_within_the_bounds(
 
 
 @given(st.binary() | st.text(alphabet='[]{},:"\\0 ').map(str.encode))
-@settings(max_examples=1000)
+@settings(max_examples=300)
 def test_what_is_not_json_is_never_made_so(text: bytes) -> None:
     left, excesses = cut_to_bounds(text)
     assert excesses or left is text

@@ -129,7 +129,8 @@ def test_a_table_is_imported_shown_and_costed_with(
             "import",
             "import",
         ]
-        assert [entry.action for entry in client.audit(run_id=report.run_id)] == ["correct"]
+        of_the_run = [entry.action for entry in client.audit(run_id=report.run_id)]
+        assert of_the_run == ["correct", "recost", "recost"]
         assert client.recost(RecostOrder(table="v1", limit=1)).runs == 0
         with pytest.raises(ApiRejectedError, match="no factor table 'v9'"):
             client.grid("v9")
