@@ -89,10 +89,10 @@ def put(
 
 def remove(connection: Connection, project: str, name: str, actor: str) -> bool:
     """Remove a budget; return whether there was one."""
-    held = find(connection, project, name)
-    audit.add_terms(connection, actor, f"budgets/{name}", BudgetTerms, held, None, project)
     _forget_crossings(connection, project, name)
-    return upserts.remove(connection, BUDGETS, project=project, name=name)
+    held = upserts.remove(connection, BUDGETS, project=project, name=name)
+    audit.add_terms(connection, actor, f"budgets/{name}", BudgetTerms, held, None, project)
+    return held is not None
 
 
 def find(connection: Connection, project: str, name: str) -> Row | None:

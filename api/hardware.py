@@ -29,8 +29,9 @@ def put(
 ) -> bool:
     """Keep what is known of a model or a host; return whether nothing was."""
     row = {"kind": kind, "folded": folded(name), "name": name, **terms.model_dump()}
-    _log(connection, actor, kind, name, row)
-    return upserts.put(connection, HARDWARE, row)
+    held = upserts.put(connection, HARDWARE, row)
+    audit.add_terms(connection, actor, f"hardware/{kind}/{name}", HardwareTerms, held, row)
+    return held is None
 
 
 def find(connection: Connection, access: Access, kind: HardwareKind, name: str) -> Hardware | None:
@@ -43,19 +44,9 @@ def find(connection: Connection, access: Access, kind: HardwareKind, name: str) 
 
 def remove(connection: Connection, kind: HardwareKind, name: str, actor: str) -> bool:
     """Forget a model or a host; return whether it was known."""
-    _log(connection, actor, kind, name, None)
-    return upserts.remove(connection, HARDWARE, kind=kind, folded=folded(name))
-
-
-def _log(
-    connection: Connection,
-    actor: str,
-    kind: HardwareKind,
-    name: str,
-    row: Mapping[str, Any] | None,
-) -> None:
-    held = upserts.find(connection, HARDWARE, kind=kind, folded=folded(name))
-    audit.add_terms(connection, actor, f"hardware/{kind}/{name}", HardwareTerms, held, row)
+    held = upserts.remove(connection, HARDWARE, kind=kind, folded=folded(name))
+    audit.add_terms(connection, actor, f"hardware/{kind}/{name}", HardwareTerms, held, None)
+    return held is not None
 
 
 def every(connection: Connection, access: Access) -> list[Hardware]:

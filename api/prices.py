@@ -112,8 +112,10 @@ def put_price(
 ) -> bool:
     """Keep a price; return whether there was none of the project and day."""
     row = {"project": project, "valid_from": valid_from, **terms.model_dump()}
-    _log(connection, actor, project, valid_from, row)
-    return upserts.put(connection, PRICES, row)
+    held = upserts.put(connection, PRICES, row)
+    what = f"prices/{valid_from}"
+    audit.add_terms(connection, actor, what, PriceTerms, held, row, project or None)
+    return held is None
 
 
 def find_price(connection: Connection, project: str, valid_from: date) -> Price | None:
@@ -124,20 +126,10 @@ def find_price(connection: Connection, project: str, valid_from: date) -> Price 
 
 def remove_price(connection: Connection, project: str, valid_from: date, actor: str) -> bool:
     """Remove a price; return whether there was one."""
-    _log(connection, actor, project, valid_from, None)
-    return upserts.remove(connection, PRICES, project=project, valid_from=valid_from)
-
-
-def _log(
-    connection: Connection,
-    actor: str,
-    project: str,
-    valid_from: date,
-    row: Mapping[str, Any] | None,
-) -> None:
-    held = upserts.find(connection, PRICES, project=project, valid_from=valid_from)
+    held = upserts.remove(connection, PRICES, project=project, valid_from=valid_from)
     what = f"prices/{valid_from}"
-    audit.add_terms(connection, actor, what, PriceTerms, held, row, project or None)
+    audit.add_terms(connection, actor, what, PriceTerms, held, None, project or None)
+    return held is not None
 
 
 def costs_of_project(connection: Connection, tariff: Tariff, project: str) -> list[Cost]:

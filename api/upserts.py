@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, delete, select
+from sqlalchemy import Connection, Executable, Table, and_, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 # Both databases know the same ON CONFLICT clause, but SQLAlchemy has it in each dialect apart.
@@ -13,8 +13,8 @@ INSERT: dict[str, Callable[[Table], Any]] = {
 }
 
 
-def put(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
-    """Insert a row or change the one with its key; return whether it was not there before."""
+def put(connection: Connection, table: Table, row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Insert a row or change the one with its key; return it as it was, None if it was not."""
     held = find(
         connection, table, **{column.name: row[column.name] for column in table.primary_key}
     )
@@ -22,7 +22,7 @@ def put(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
     changed = {name: value for name, value in row.items() if name not in table.primary_key}
     statement = INSERT[connection.dialect.name](table).values(row)
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
-    return held is None
+    return held
 
 
 def add(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
@@ -37,15 +37,19 @@ def add(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
 
 def find(connection: Connection, table: Table, **key: Any) -> dict[str, Any] | None:
     """Return the row with a key, None if there is none."""
-    query = select(table).where(_is(table, key))
-    row = connection.execute(query).mappings().first()
-    return None if row is None else dict(row)
+    return _first(connection, select(table).where(_is(table, key)))
 
 
-def remove(connection: Connection, table: Table, **key: Any) -> bool:
-    """Remove the row with a key; return whether there was one."""
-    return connection.execute(delete(table).where(_is(table, key))).rowcount == 1
+def remove(connection: Connection, table: Table, **key: Any) -> dict[str, Any] | None:
+    """Remove the row with a key; return it, None if there was none."""
+    statement = delete(table).where(_is(table, key)).returning(*table.columns)
+    return _first(connection, statement)
 
 
 def _is(table: Table, row: Mapping[str, Any]) -> Any:
     return and_(*(column == row[column.name] for column in table.primary_key))
+
+
+def _first(connection: Connection, statement: Executable) -> dict[str, Any] | None:
+    row = connection.execute(statement).mappings().first()
+    return None if row is None else dict(row)
