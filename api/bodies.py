@@ -110,7 +110,7 @@ def report_in(body: bytes, run_id: UUID) -> RunReport:
     Raises:
         ProblemError: 400 for what is not JSON, 422 for what is no report of this run.
     """
-    report = _quickly(body) or parsed(body, RunReport, "report")
+    report = _report(body)
     if report.run_id != run_id:
         raise _refused(
             "run_id", f"the path names run {run_id}, but the report is of {report.run_id}"
@@ -125,9 +125,8 @@ def reports_in(body: bytes) -> list[RunReport | ProblemError]:
     Raises:
         ProblemError: 400 for what is not JSON, 422 for what is no batch.
     """
-    if not may_hold_nul(body):
-        with suppress(msgspec.DecodeError, RecursionError):
-            return [_checked(partial(_item, raw)) for raw in _unread_batch(body).items]
+    with suppress(msgspec.DecodeError, RecursionError):
+        return [_checked(partial(_report, bytes(raw))) for raw in _unread_batch(body).items]
     within, excesses = cut_to_bounds(body)
     of_all, of_items = list[Excess](), dict[int, list[Excess]]()
     for excess in excesses:
@@ -152,12 +151,9 @@ def _checked(read: Callable[[], RunReport]) -> RunReport | ProblemError:
     return report
 
 
-def _item(raw: msgspec.Raw) -> RunReport:
-    return _REPORT.read(raw) or parsed(bytes(raw), RunReport, "report")
-
-
-def _quickly(body: bytes) -> RunReport | None:
-    return None if may_hold_nul(body) else _REPORT.read(body)
+def _report(text: bytes) -> RunReport:
+    read = None if may_hold_nul(text) else _REPORT.read(text)
+    return read or parsed(text, RunReport, "report")
 
 
 def _check_clock(report: RunReport) -> None:

@@ -31,7 +31,7 @@ class QuickReader(Generic[_Shape]):
     def __init__(self, shape: type[_Shape]) -> None:
         self._decode, self._make = decoder_of(shape)
 
-    def read(self, text: bytes | msgspec.Raw) -> _Shape | None:
+    def read(self, text: bytes) -> _Shape | None:
         """Return what is read; None where pydantic is to be asked.
 
         It has the fields and methods of the model, with the values that pydantic would give them,
