@@ -25,7 +25,6 @@ _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
 _STRING, _OBJECT = b'"{'
 _OPENING, _CLOSING = b"[{", b"]}"
 
-
 _SECOND_LEVEL = 2
 """Of places: that of `items.7`, or of `epochs.7`."""
 

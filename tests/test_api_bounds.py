@@ -8,7 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api import bounds
-from api.bounds import Excess, cut_to_bounds
+from api.bodies import described
+from api.bounds import MOST_ITEMS, MOST_MEMBERS, Excess, cut_to_bounds
+from carbon import schema
+from carbon.schema.fields import Wire
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
@@ -78,3 +81,32 @@ def test_what_is_cut_out_is_named(text: bytes, left: bytes, excesses: list[Any])
     for excess, expected in zip(found[1], excesses, strict=True):
         place = (expected,) if isinstance(expected, str) else expected
         assert expected == excess if isinstance(expected, Excess) else place == excess.place
+
+
+BODIES: list[type[Wire]] = [
+    schema.RunReport,
+    schema.Correction,
+    schema.FactorTable,
+    schema.RecostOrder,
+    schema.WhatIfTerms,
+    schema.PriceTerms,
+    schema.BudgetTerms,
+    schema.HardwareTerms,
+]
+
+
+def parts(whole: Any) -> list[dict[str, Any]]:
+    """Return a JSON schema and all that are in it."""
+    inside = whole.values() if isinstance(whole, dict) else whole
+    below = [part for each in inside if isinstance(each, dict | list) for part in parts(each)]
+    return [whole, *below] if isinstance(whole, dict) else below
+
+
+@pytest.mark.parametrize("shape", BODIES, ids=lambda shape: shape.__name__)
+def test_nothing_that_a_body_may_hold_is_beyond_the_bounds(shape: type[Wire]) -> None:
+    found = parts(described(shape))
+    assert any("properties" in part for part in found)
+    for part in found:
+        assert part.get("maxItems", 0) <= MOST_ITEMS
+        assert part.get("maxProperties", 0) <= MOST_MEMBERS
+        assert len(part.get("properties", {})) <= MOST_MEMBERS
