@@ -17,7 +17,6 @@ from sqlalchemy import (
     insert,
     or_,
     select,
-    true,
     union,
 )
 
@@ -29,6 +28,9 @@ from carbon.schema import AuditEntry, AuditPage
 Values = Mapping[str, Any]
 
 _READ_TOGETHER = 1000
+
+_MOVED_TO = AUDIT.c.changes["project", "after"].as_string()
+"""Of a run that was moved to another project, that one; null of all else."""
 
 
 @dataclass(frozen=True)
@@ -172,17 +174,9 @@ def _is_of(run_id: UUID) -> ColumnElement[bool]:
     return AUDIT.c.id.in_(either)
 
 
-_MOVED_TO = AUDIT.c.changes["project", "after"].as_string()
-"""Of a run that was moved to another project, that one; null of all else."""
-
-
 def _covered_by(access: Access) -> ColumnElement[bool]:
     """Return the condition that a project of an entry is there for it: of a move either is one."""
-    return (
-        true()
-        if access.projects is None
-        else or_(access.covers(AUDIT.c.project), access.covers(_MOVED_TO))
-    )
+    return or_(access.covers(AUDIT.c.project), access.covers(_MOVED_TO))
 
 
 def _shown_to(access: Access, entry: Values) -> Values:

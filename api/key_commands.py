@@ -115,9 +115,8 @@ def _log(connection: Connection, options: argparse.Namespace, action: str, key: 
     terms = {"name": key.name, "scopes": key.scopes, "expires_at": key.expires_at}
     shown = to_jsonable_python(terms)
     before, after = (None, shown) if action == "create" else (shown, None)
-    what = f"keys/{key.id}"
+    what, deed = f"keys/{key.id}", Deed(_actor(settings_for(options).user), action)
     for project in key.projects or (None,):
-        deed = Deed(_actor(settings_for(options).user), action)
         audit.add(connection, deed, {what: before}, {what: after}, project=project, runs=0)
 
 

@@ -88,10 +88,10 @@ def laid_over(report: Values, corrections: Values, factor_of: FactorOf) -> dict[
             now = {**report, **changed}
             changed = _costed(basis, now, corrections, factor_of) | changed
         now = {**report, **changed}
-        names = ("energy_kwh", "pue", basis.intensity)
-        if any(now[name] != report[name] for name in names):
-            costs = [now[name] for name in names]  # A PUE of none is refused with the whole run.
-            changed[basis.emissions] = None if None in costs else units.emissions_kg(*costs)
+        costs = ("energy_kwh", "pue", basis.intensity)
+        if any(now[name] != report[name] for name in costs):
+            # A correction to no PUE is refused later, with the whole run.
+            changed[basis.emissions] = units.known_emissions_kg(*(now[name] for name in costs))
     return changed
 
 

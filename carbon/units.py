@@ -44,10 +44,10 @@ def emissions_kg(energy_kwh: float, pue: float, intensity_g_per_kwh: float) -> f
 
 
 def known_emissions_kg(
-    energy_kwh: float | None, pue: float, intensity_g_per_kwh: float | None
+    energy_kwh: float | None, pue: float | None, intensity_g_per_kwh: float | None
 ) -> float | None:
-    """Return `emissions_kg` where energy and intensity are known, else None."""
-    if energy_kwh is None or intensity_g_per_kwh is None:
+    """Return `emissions_kg` where all that it is made of is known, else None."""
+    if energy_kwh is None or pue is None or intensity_g_per_kwh is None:
         return None
     return emissions_kg(energy_kwh, pue, intensity_g_per_kwh)
 
